@@ -1,0 +1,1 @@
+"""WHEN do things happen? One Prefect flow a file; no branching on a user."""

@@ -1,0 +1,140 @@
+"""What may anybody be sent at all? Legal and politeness limits of one jurisdiction, in a file of their own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from journeys.rules import Attribute
+from journeys.values import Currency, EventName, Identifier, Model, Money, Percent, PositiveDuration, Text, WholeNumber
+from journeys.windows import Spans
+from journeys.words import Channel
+
+MAX_CAP = 8  # contact_state remembers the last 8 counted sends of a person ...
+MAX_CHANNEL_CAP = 4  # ... and the last 4 on one channel
+
+
+class DayWindows(Model):
+    """Allowed local hours by type of day; a type left out is closed."""
+
+    workday: Spans = ()
+    weekend: Spans = ()
+    holiday: Spans = ()
+
+
+class Cap(Model):
+    """At most `sends` counted messages within a rolling time; per channel or over all that count."""
+
+    sends: Annotated[WholeNumber, Field(ge=1, le=MAX_CAP)]
+    within: PositiveDuration
+    channel: Channel | None = None
+
+    @model_validator(mode="after")
+    def _remembered(self) -> Cap:
+        if self.channel and self.sends > MAX_CHANNEL_CAP:
+            raise ValueError(f"a cap on one channel may be at most {MAX_CHANNEL_CAP}")
+        return self
+
+
+class Unanswered(Model):
+    """So many counted sends with none of these signs of life."""
+
+    sends: Annotated[WholeNumber, Field(ge=1, le=MAX_CAP)]
+    with_no: tuple[EventName, ...] = Field(min_length=1)  # events and receipt kinds (clicked, answered …)
+
+
+class Unresponsive(Model):
+    """Leaves alone those who never answer."""
+
+    after: Unanswered
+    rest: PositiveDuration
+    readmit_on: tuple[EventName, ...] = ()  # defaults to `with_no`
+    permanent_after: WholeNumber | None = None  # rests until it is for good
+
+
+class Consent(Model):
+    purpose: Identifier
+    basis: Text  # e.g. explicit consent, PIPL art. 14
+    channels: tuple[Channel, ...] = tuple(Channel)  # which channels need a recorded consent
+
+
+class OptOutWords(Model):
+    """Replies that mean stop (or start again), compared after NFKC, trim and upper-casing."""
+
+    stop: tuple[Text, ...]
+    start: tuple[Text, ...] = ()
+
+
+class Route(Model):
+    """How messages of one channel leave: the first provider, and where to go when it is known not sent."""
+
+    providers: tuple[Identifier, ...] = Field(min_length=1)
+    failover_on: tuple[Literal["connect", "throttled"], ...] = ("connect",)
+    attempts: Annotated[WholeNumber, Field(ge=1, le=6)] = 4  # calls per ref in all
+    per_second: WholeNumber = 100  # what one sender takes
+    senders: tuple[Text, ...] = ()
+
+
+class Price(Model):
+    """Price of one message of a channel; `unit` says of what."""
+
+    channel: Channel
+    amount: Money
+    unit: Literal["message", "segment", "minute", "email"] = "message"
+
+
+class PriceBook(Model):
+    currency: Currency
+    prices: tuple[Price, ...] = ()
+    new_user_cost: Money | None = None  # what acquiring a new user costs, to compare with
+
+
+class Regions(Model):
+    """Phone regions (ISO 3166) that may be messaged; empty allows all."""
+
+    allow: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()
+    deny: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()
+
+
+class Retention(Model):
+    bodies: PositiveDuration | None = None
+    events: PositiveDuration | None = None
+    decisions: PositiveDuration | None = None
+
+
+class Source(Model):
+    """Where a rule of this policy comes from."""
+
+    rule: Text
+    source: Text
+    read_at: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class Policy(Model):
+    schema_: Literal["recall.policy/v1"] = Field(alias="schema")
+    id: Identifier
+    title: Text
+    jurisdiction: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    brand_name: Text | None = None  # who speaks; templates may use {{ brand }}
+    consent: Consent
+    eligible: tuple[Attribute, ...] = ()  # re-read in the gate; unknown = not eligible
+    calendar: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None  # kept holiday calendar; unknown year = holiday
+    blackout: tuple[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")], ...] = ()
+    windows: dict[Channel, DayWindows]
+    counts: tuple[Channel, ...]  # channels that count to caps and to the unresponsive rule
+    caps: tuple[Cap, ...] = ()
+    unresponsive: Unresponsive | None = None
+    opt_out: OptOutWords
+    opt_out_text: dict[Channel, tuple[Text, ...]] = {}  # one of these must stand in each message of the channel
+    address_max_age: PositiveDuration | None = None  # since last proof of ownership: numbers are recycled
+    regions: Regions = Regions()
+    routes: dict[Channel, Route]
+    prices: PriceBook
+    holdout: Percent = 0  # programme holdout
+    budget_per_day: Money | None = None  # over all journeys under this policy
+    doubt_hold: PositiveDuration = Field(default="72h", validate_default=True)
+    retention: Retention = Retention()
+    sources: tuple[Source, ...] = ()
+
+    model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}

@@ -1,0 +1,1 @@
+"""What did it bring, and what did it cost?"""

@@ -1,0 +1,46 @@
+"""What may be set from outside? Every setting, read once by `load()`; the only place that reads the environment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Mode(StrEnum):
+    DRY_RUN = "dry-run"  # the gate decides, nothing is written
+    REHEARSAL = "rehearsal"  # everything but the call
+    TEST_RECIPIENTS = "test-recipients"  # only users marked as test recipients
+    LIVE = "live"
+
+
+class Settings(BaseSettings):
+    """Read from `RECALL_*` variables and a `.env` file of the project folder."""
+
+    model_config = SettingsConfigDict(env_prefix="RECALL_", env_file=".env", extra="ignore", frozen=True)
+
+    project_dir: Path = Path()  # where an adopter's journeys, policies and templates live
+    var_dir: Path = Path("var")  # what recall writes: store, outbox, spool, rejects
+    database_url: str = ""  # "" = SQLite in var_dir; or postgresql+psycopg://…
+    address_key: SecretStr | None = None  # HMAC key of suppressions; None = key file in var_dir
+    mode: Mode = Mode.LIVE
+    test_recipients: Annotated[frozenset[str], NoDecode] = frozenset()  # user ids
+    allow_weak_durability: bool = False  # start although the store may forget a commit
+    default_region: str | None = None  # ISO 3166 region of phone numbers written without a country code
+    world_url: str = ""  # file of the simulated people; "" = var_dir/world.db
+    provider_options: dict[str, dict[str, str]] = Field(default_factory=dict)
+    public_url: str = ""  # where vendors and people reach `recall serve`
+    log_level: str = "INFO"
+
+    @property
+    def store_url(self) -> str:
+        """The database URL, with the SQLite default filled in."""
+        return self.database_url or f"sqlite:///{(self.var_dir / 'recall.db').resolve()}"
+
+
+def load(**overrides: object) -> Settings:
+    """The settings of this process; `overrides` win over the environment."""
+    return Settings(**overrides)  # type: ignore[arg-type]  # values are checked by pydantic

@@ -1,0 +1,204 @@
+"""How is a store opened, and is it safe to send from?
+
+Writers on SQLite begin IMMEDIATE (an upgrade from read to write fails at once, whatever the busy timeout);
+on PostgreSQL they run READ COMMITTED. A store that may forget a commit is refused unless overridden loudly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from recall.clock import Clock, Instant, SystemClock
+from recall.errors import Misconfigured, StoreBusy
+from recall.settings import Settings
+from recall.store import schema
+
+_BUSY_TIMEOUT_SECONDS = 30
+_KEY_FILE = "address.key"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: one engine and the key with which addresses are hashed."""
+
+    engine: Engine
+    address_key: bytes
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One durable transaction; rolls back when the block raises."""
+        with _busy_told(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent look; nothing written in it is kept."""
+        with _busy_told(), self.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection = connection.execution_options(recall_reading=True)
+            yield connection
+            connection.rollback()
+
+    def hash_address(self, kind: str, value: str) -> str:
+        """What remains of an address after erasure: HMAC-SHA-256 of kind and normalised value."""
+        return hmac.new(self.address_key, f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()
+
+    def fact(self, name: str) -> str | None:
+        with self.reading() as connection:
+            return read_fact(connection, name)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def read_fact(connection: Connection, name: str) -> str | None:
+    """One fact about the store; None when it was never said."""
+    return connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == name)).scalar()
+
+
+def write_fact(connection: Connection, name: str, value: str) -> None:
+    """Say or replace one fact about the store."""
+    changed = connection.execute(schema.facts.update().where(schema.facts.c.name == name).values(value=value))
+    if not changed.rowcount:
+        connection.execute(schema.facts.insert().values(name=name, value=value))
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store the settings name; raises Misconfigured for weak durability or a wrong key.
+
+    Does not look at the schema: `recall.store.migrations.check` does.
+    """
+    engine = open_engine(settings.store_url)
+    store = Store(engine, load_address_key(settings))
+    if not settings.allow_weak_durability:
+        refuse_weak_durability(store)
+    return store
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with the settings every recall process uses."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=8, pool_pre_ping=True)
+    raise Misconfigured(
+        f"recall keeps its store in SQLite or PostgreSQL, not in {parsed.get_backend_name()}; "
+        "set RECALL_DATABASE_URL to sqlite:///… or postgresql://…"
+    )
+
+
+def _open_sqlite(url: str) -> Engine:
+    database = make_url(url).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-200000",
+            "mmap_size=1073741824",
+            "wal_autocheckpoint=20000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("recall_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def _busy_told() -> Iterator[None]:
+    """Tell a locked or lost store from a wrong statement; never passes row values on."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreBusy(f"the store is locked or unreachable ({type(error.orig).__name__})") from None
+
+
+def refuse_weak_durability(store: Store) -> None:
+    """Raise Misconfigured when a commit could be forgotten: a forgotten gate row is a second message."""
+    with store.engine.connect() as connection:
+        if store.is_postgresql:
+            weak = {
+                name: value
+                for name in ("fsync", "synchronous_commit", "full_page_writes")
+                if (value := connection.exec_driver_sql(f"show {name}").scalar()) == "off"
+            }
+        else:
+            level = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+            weak = {} if level is not None and int(level) >= 2 else {"synchronous": level}
+        connection.rollback()
+    if weak:
+        raise Misconfigured(
+            f"the store may forget a commit ({', '.join(f'{k}={v}' for k, v in weak.items())}), and then a message "
+            "would go out twice; switch durability on, or set RECALL_ALLOW_WEAK_DURABILITY=true for a test store"
+        )
+
+
+def load_address_key(settings: Settings) -> bytes:
+    """The HMAC key from the settings, else from (or into) a private key file beside the store."""
+    if settings.address_key is not None:
+        return settings.address_key.get_secret_value().encode()
+    path = settings.var_dir / _KEY_FILE
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path.read_text().strip().encode()
+
+
+def confirm_address_key(store: Store) -> None:
+    """Keep the key's fingerprint at first use, refuse another key ever after: suppressions would stop matching."""
+    fingerprint = hashlib.sha256(b"recall address key:" + store.address_key).hexdigest()[:16]
+    with store.writing() as connection:
+        known = read_fact(connection, "address_key")
+        if known is None:
+            write_fact(connection, "address_key", fingerprint)
+        elif known != fingerprint:
+            raise Misconfigured(
+                "the address key is not the one this store was made with, so opt-outs would not be recognised; "
+                "set RECALL_ADDRESS_KEY (or restore address.key) to the original key"
+            )
+
+
+class StoreClock:
+    """The virtual clock of a store marked `simulated`; its time is a row of that store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def now(self) -> Instant:
+        value = self._store.fact("virtual_now")
+        if value is None:
+            raise Misconfigured("this simulated store has no time yet; start the simulation with `recall simulate`")
+        return int(value)
+
+
+def clock_of(store: Store) -> Clock:
+    """The wall clock, or the virtual one of a simulated store."""
+    return StoreClock(store) if store.fact("simulated") == "true" else SystemClock()

@@ -1,0 +1,1 @@
+"""How does the schema get from one release to the next? Alembic, never edited after release."""

@@ -1,0 +1,1 @@
+"""What comes back over HTTP? Stands beside tasks and never imports Prefect."""
