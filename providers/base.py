@@ -7,6 +7,7 @@ Adding one: docs/adding-a-provider.md; proof: tests/providers/contract.py.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,6 +30,10 @@ class Content:
     html: str = ""
     link: str = ""  # where a tap or click leads
     locale: str = ""
+
+    def digest(self) -> str:
+        """Hash of everything the person will see: equal in our ledger and in a provider's log."""
+        return hashlib.sha256("\x1f".join((self.title, self.body, self.html, self.link)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
