@@ -1,0 +1,56 @@
+# `make` lists the targets. Everything happens in .venv; nothing is installed outside it.
+PYTHON ?= python3
+RUN := .venv/bin
+READY := .venv/.ready
+
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check format demo up lock migration clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with exactly the pinned dependencies
+
+# --no-deps: the lock lists every package, and older pips misread extras when they check hashes.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "recall needs Python 3.11 or newer; try: make setup PYTHON=python3.11")'
+	test -x $(RUN)/python || $(PYTHON) -m venv .venv
+	$(RUN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(RUN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: $(READY) ## all tests; one file or a few: make test TESTS="tests/store -k gate"
+	$(RUN)/pytest -n 2 --dist worksteal $(TESTS)
+
+check: $(READY) ## format, lint, types, the rules of the house
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/pytest -q tests/test_house.py
+
+format: $(READY) ## put code into the one format
+	$(RUN)/ruff check --fix-only --quiet .
+	$(RUN)/ruff format --quiet .
+
+demo: $(READY) ## the main job on simulated people: find, send, wait, measure
+	$(RUN)/recall demo
+
+up: $(READY) ## Prefect server, worker and web on this machine
+	$(RUN)/recall up
+
+# No index, host or path may end up in the lock: it must install from any registry.
+LOCK := uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet -o requirements.lock
+
+lock: $(READY) ## upgrade every pinned dependency
+	$(RUN)/$(LOCK) --upgrade
+
+migration: $(READY) ## print what schema.py has and the migrations lack
+	$(RUN)/python -m recall.store.migrations.draft
+
+clean: ## remove caches and .venv; data in var/ stays
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
