@@ -1,0 +1,38 @@
+"""Which providers are there, and how is one opened? A vendor's file is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import cast
+
+from providers.base import Provider
+from recall.clock import Clock, SystemClock
+from recall.errors import Misconfigured
+from recall.settings import Settings
+
+# Each module has `make(name, settings, clock, options)`.
+KINDS: dict[str, str] = {
+    "outbox": "providers.outbox",
+    "world": "providers.world",
+}
+
+
+def open_provider(name: str, settings: Settings, *, clock: Clock | None = None) -> Provider:
+    """Open one provider; raises Misconfigured for a name nobody knows.
+
+    A second account of one vendor has a name of its own and says whose it is: the option `kind` of
+    `provider_options`. `clock` is the wall clock unless the store has a virtual one.
+    """
+    options = settings.provider_options.get(name, {})
+    kind = options.get("kind", name)
+    if kind not in KINDS:
+        raise Misconfigured(f"no provider is called {kind!r}; there are: {', '.join(sorted(KINDS))}")
+    module = import_module(KINDS[kind])
+    rest = {key: value for key, value in options.items() if key != "kind"}
+    return cast(Provider, module.make(name, settings, clock or SystemClock(), rest))
+
+
+def open_providers(names: Iterable[str], settings: Settings, *, clock: Clock | None = None) -> dict[str, Provider]:
+    """Open several, each name once."""
+    return {name: open_provider(name, settings, clock=clock) for name in dict.fromkeys(names)}
