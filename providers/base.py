@@ -7,12 +7,12 @@ Adding one: docs/adding-a-provider.md; proof: tests/providers/contract.py.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from journeys.message import digest
 from journeys.words import AddressKind, Cause, Channel, Outcome, ReceiptKind
 from recall.clock import Instant
 
@@ -33,7 +33,7 @@ class Content:
 
     def digest(self) -> str:
         """Hash of everything the person will see: equal in our ledger and in a provider's log."""
-        return hashlib.sha256("\x1f".join((self.title, self.body, self.html, self.link)).encode()).hexdigest()
+        return digest(title=self.title, body=self.body, html=self.html, link=self.link)
 
 
 @dataclass(frozen=True, slots=True)
