@@ -25,9 +25,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    body: str
-    title: str = ""  # push title, e-mail subject
-    html: str = ""
+    body: str = field(repr=False)  # texts may name the person
+    title: str = field(default="", repr=False)  # push title, e-mail subject
+    html: str = field(default="", repr=False)
     link: str = ""  # where a tap or click leads
     locale: str = ""
 

@@ -7,10 +7,10 @@ A fault is set by `provider_options` or, stronger, by the file `fault.json` in t
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from journeys.words import Cause, Outcome
-from providers.base import SendResult
+from providers.base import Outbound, SendResult
+from providers.chance import uniform
 from recall.errors import ChannelDown, Misconfigured
 
 SWITCH = "fault.json"
@@ -37,6 +38,7 @@ class Fail(StrEnum):
 
 
 TAKEN = frozenset({Fail.NONE, Fail.ACCEPT_THEN_LOSE, Fail.ACCEPT_THEN_DROP, Fail.ACCEPT_THEN_HANG})
+HANGS = frozenset({Fail.HANG, Fail.ACCEPT_THEN_HANG})
 
 
 def _split(value: object) -> object:
@@ -63,16 +65,15 @@ class Fault(BaseModel):
         """What happens to this message."""
         return self.fail if self.fail is not Fail.NONE and uniform(ref) < self.share else Fail.NONE
 
-    def refusal(self, ref: str, address: str, body: str) -> SendResult | None:
+    def refusal(self, message: Outbound) -> SendResult | None:
         """The refusal of this message, if it is one the provider never takes."""
-        cause, code = None, ""
-        if address in self.refuse:
-            cause, code = Cause.ADDRESS, "no_such_address"
-        elif address in self.opted_out:
-            cause, code = Cause.OPTED_OUT, "said_stop"
-        elif self.refuse_text and self.refuse_text in body:
-            cause, code = Cause.CONTENT, "text_not_allowed"
-        return SendResult(ref, Outcome.REFUSED, cause, code=code) if cause else None
+        if message.address.value in self.refuse:
+            return SendResult(message.ref, Outcome.REFUSED, Cause.ADDRESS, code="no_such_address")
+        if message.address.value in self.opted_out:
+            return SendResult(message.ref, Outcome.REFUSED, Cause.OPTED_OUT, code="said_stop")
+        if self.refuse_text and self.refuse_text in message.content.body:
+            return SendResult(message.ref, Outcome.REFUSED, Cause.CONTENT, code="text_not_allowed")
+        return None
 
     def failure(self, ref: str, fail: Fail) -> SendResult:
         """The answer to a message that was not taken, or whose answer is lost."""
@@ -84,10 +85,24 @@ class Fault(BaseModel):
         return SendResult(ref, Outcome.IN_DOUBT, code=str(fail))
 
 
-def uniform(*parts: object) -> float:
-    """A number in [0, 1) that depends on the parts alone."""
-    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+async def answer(
+    batch: Sequence[Outbound], *, fault: Fault, take: Callable[[list[Outbound]], list[SendResult]]
+) -> AsyncIterator[SendResult]:
+    """Answer a request under a fault; `take` keeps messages durably and answers each in the same order."""
+    if fault.fail is Fail.CONFIG:
+        raise ChannelDown("the account is not allowed to send (a fault switched on)")
+    await asyncio.sleep(fault.latency_ms / 1000)
+    fates = [(message, fault.refusal(message), fault.of(message.ref)) for message in batch]
+    taken = [message for message, refusal, fail in fates if refusal is None and fail in TAKEN]
+    answers = iter(await asyncio.to_thread(take, taken) if taken else [])
+    if any(fail in HANGS for _, _, fail in fates):
+        await asyncio.Event().wait()
+    for message, refusal, fail in fates:
+        result = refusal or (next(answers) if fail in TAKEN else fault.failure(message.ref, fail))
+        if fail is Fail.ACCEPT_THEN_LOSE and refusal is None:
+            yield fault.failure(message.ref, fail)
+        elif fail is not Fail.ACCEPT_THEN_DROP:
+            yield result
 
 
 def fault_from(options: Mapping[str, str]) -> Fault:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from journeys.words import Cause, Outcome
+from journeys.words import Cause, Channel, Outcome
 from providers.accepted import Accepted, accept, from_line, ref_of, to_line
 from providers.base import (
     Capabilities,
@@ -29,7 +29,7 @@ from providers.base import (
     RawRequest,
     SendResult,
 )
-from providers.faults import TAKEN, Fail, Fault, fault_from, fault_now
+from providers.faults import Fail, Fault, answer, fault_from, fault_now
 from recall.clock import SECOND, Clock, to_datetime
 from recall.errors import ChannelDown, WebhookRejected
 from recall.settings import Settings
@@ -62,30 +62,8 @@ class Outbox:
     async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
         """Keep what may be kept, then answer; see `providers.faults` for what can be made to fail."""
         fault = fault_now(self.folder, self._options)
-        if fault.fail is Fail.CONFIG:
-            raise ChannelDown(f"{self.name}: the account is not allowed to send (switched on as a fault)")
-        if fault.latency_ms:
-            await asyncio.sleep(fault.latency_ms / 1000)
-        answers = {
-            message.ref: fault.refusal(message.ref, message.address.value, message.content.body) for message in batch
-        }
-        fails = {message.ref: fault.of(message.ref) for message in batch}
-        taken = [message for message in batch if answers[message.ref] is None and fails[message.ref] in TAKEN]
-        now = self._clock.now()
-        kept = [accept(message, at=now, provider_id=f"{self.name}-{message.ref}") for message in taken]
-        broken = await asyncio.to_thread(self._keep, kept) if kept else ""
-        if Fail.HANG in fails.values() or Fail.ACCEPT_THEN_HANG in fails.values():
-            await asyncio.Event().wait()
-        for message in batch:
-            refusal, fail = answers[message.ref], fails[message.ref]
-            if refusal is not None:
-                yield refusal
-            elif broken:
-                yield SendResult(message.ref, Outcome.IN_DOUBT, code=broken)
-            elif fail is Fail.NONE:
-                yield SendResult(message.ref, Outcome.ACCEPTED, provider_id=f"{self.name}-{message.ref}")
-            elif fail is not Fail.ACCEPT_THEN_DROP:
-                yield fault.failure(message.ref, fail)
+        async for result in answer(batch, fault=fault, take=self._take):
+            yield result
 
     async def reconcile(self, items: Sequence[InDoubt]) -> list[SendResult]:
         """Look the refs up: found means accepted; absent means not sent, once no request can be under way."""
@@ -116,16 +94,21 @@ class Outbox:
     async def close(self) -> None:
         """Nothing is held open between requests."""
 
-    def _keep(self, kept: Iterable[Accepted]) -> str:
-        """Write the lines durably; the name of the system error if some may be missing."""
+    def _take(self, batch: list[Outbound]) -> list[SendResult]:
+        """Write one durable line per message; in doubt if the disk fails, as some lines may be there."""
+        now = self._clock.now()
+        kept = [accept(message, at=now, provider_id=f"{self.name}-{message.ref}") for message in batch]
         try:
-            for channel, lines in groupby(sorted(kept, key=lambda one: one.channel), key=lambda one: one.channel):
-                rows = list(lines)
-                day = to_datetime(rows[0].at).date().isoformat()
+            for channel, rows in groupby(sorted(kept, key=_channel), key=_channel):
+                day = to_datetime(now).date().isoformat()
                 _append(self.folder / day / f"{channel}.jsonl", "".join(to_line(row) + "\n" for row in rows))
         except OSError as error:
-            return f"errno_{error.errno}"
-        return ""
+            return [SendResult(row.ref, Outcome.IN_DOUBT, code=f"errno_{error.errno}") for row in kept]
+        return [SendResult(row.ref, Outcome.ACCEPTED, provider_id=row.provider_id) for row in kept]
+
+
+def _channel(row: Accepted) -> Channel:
+    return row.channel
 
 
 def accepted_log(folder: Path) -> Iterator[Accepted]:
