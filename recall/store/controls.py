@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, select, text
 
 from recall.clock import Instant
+from recall.errors import Misconfigured
 from recall.store import schema
 
 
@@ -81,6 +82,13 @@ def read_controls(connection: Connection) -> Controls:
         stopped_templates=subjects(ControlKind.STOPPED_TEMPLATE),
         approved=subjects(ControlKind.APPROVED),
     )
+
+
+def refuse_unknown_journey(connection: Connection, journey: str) -> None:
+    """Raise Misconfigured unless a journey of this name was ever published; reads no program, so it always works."""
+    names = connection.execute(select(schema.journeys.c.name).order_by(schema.journeys.c.name)).scalars().all()
+    if journey not in names:
+        raise Misconfigured(f"no journey {journey!r} was published; there are: {', '.join(names) or 'none'}")
 
 
 def set_control(connection: Connection, kind: ControlKind, subject: str, *, who: str, why: str, at: Instant) -> bool:
