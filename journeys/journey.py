@@ -25,7 +25,6 @@ from journeys.values import (
 from journeys.windows import Spans
 from journeys.words import Channel
 
-
 Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
 
 
@@ -38,6 +37,12 @@ class DateAnchor(Model):
     attribute: AttributeName
     before: DurationField | None = None
     after: DurationField | None = None
+
+    @model_validator(mode="after")
+    def _one_offset(self) -> DateAnchor:
+        if self.before and self.after:
+            raise ValueError("before and after exclude each other; write one of them")
+        return self
 
 
 class TriggerAnchor(Model):
@@ -90,7 +95,9 @@ class Goal(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Goal:
         if bool(self.event) == bool(self.any):
-            raise ValueError("name the goal with either `event: NAME` or `any: [NAME, NAME]`")
+            raise ValueError(
+                "a goal needs one of event and any; write event: loan_drawn or any: [loan_drawn, purchased]"
+            )
         return self
 
     @property
@@ -154,7 +161,9 @@ class Message(Model):
     @model_validator(mode="after")
     def _calls_only(self) -> Message:
         if self.channel not in (Channel.CALL, Channel.TASK) and (self.attempts or self.on_outcome):
-            raise ValueError(f"attempts and on_outcome belong to call and task steps, not to {self.channel}")
+            raise ValueError(
+                f"attempts and on_outcome do not belong to {self.channel}; write them on a call or task step"
+            )
         return self
 
 
@@ -167,6 +176,15 @@ class WaitUntil(Model):
     answered: Identifier | None = None
     did: EventName | None = None
 
+    @model_validator(mode="after")
+    def _one_way(self) -> WaitUntil:
+        given = [word for word in (self.delivered, self.opened, self.clicked, self.answered, self.did) if word]
+        if len(given) != 1:
+            raise ValueError(
+                "until waits for one thing; write exactly one of: delivered, opened, clicked, answered, did"
+            )
+        return self
+
 
 class Wait(Model):
     """Exactly one of: a length, an event with a time-out, a date attribute, a weekday and clock time."""
@@ -175,8 +193,16 @@ class Wait(Model):
     until: WaitUntil | None = None
     at_most: PositiveDuration | None = None  # required with `until`
     until_date: AttributeName | None = None
-    next: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun) \d{2}:\d{2}$")] | None = None
+    next: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun) ([01]\d|2[0-3]):[0-5]\d$")] | None = None
     id: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Wait:
+        if len([form for form in (self.length, self.until, self.until_date, self.next) if form]) != 1:
+            raise ValueError("a wait needs one form; write 3d, or exactly one of: until, until_date, next")
+        if bool(self.until) != bool(self.at_most):
+            raise ValueError("until and at_most belong together; write {until: {clicked: push-1}, at_most: 3d}")
+        return self
 
 
 class Arm(Model):
@@ -259,10 +285,9 @@ class Journey(Model):
     @classmethod
     def _some_steps(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         if not steps:
-            raise ValueError("a journey needs at least one step, such as - {push: come-back}")
+            raise ValueError("a journey needs at least one step; write such as - {push: come-back}")
         return steps
 
 
 for _model in (Message, Arm, Case, Branch, Split):
     _model.model_rebuild()
-

@@ -33,7 +33,7 @@ class Cap(Model):
     @model_validator(mode="after")
     def _remembered(self) -> Cap:
         if self.channel and self.sends > MAX_CHANNEL_CAP:
-            raise ValueError(f"a cap on one channel may be at most {MAX_CHANNEL_CAP}")
+            raise ValueError(f"{self.sends} is more than is remembered of one channel; write at most {MAX_CHANNEL_CAP}")
         return self
 
 
@@ -119,14 +119,16 @@ class Policy(Model):
     brand_name: Text | None = None  # who speaks; templates may use {{ brand }}
     consent: Consent
     eligible: tuple[Attribute, ...] = ()  # re-read in the gate; unknown = not eligible
-    calendar: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None  # kept holiday calendar; unknown year = holiday
+    # Kept holiday calendar; an unknown year is all holiday.
+    calendar: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     blackout: tuple[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")], ...] = ()
     windows: dict[Channel, DayWindows]
     counts: tuple[Channel, ...]  # channels that count to caps and to the unresponsive rule
     caps: tuple[Cap, ...] = ()
     unresponsive: Unresponsive | None = None
     opt_out: OptOutWords
-    opt_out_text: dict[Channel, tuple[Text, ...]] = {}  # one of these must stand in each message of the channel
+    # One of these must stand in each message of the channel.
+    opt_out_text: dict[Channel, tuple[Text, ...]] = Field(default_factory=dict)
     address_max_age: PositiveDuration | None = None  # since last proof of ownership: numbers are recycled
     regions: Regions = Regions()
     routes: dict[Channel, Route]

@@ -37,7 +37,7 @@ class Delay(Model):
 class Way(Model):
     """Where the enrolment goes, after which waits; node None ends it as `finished`."""
 
-    node: int | None
+    node: int | None = None
     delays: tuple[Delay, ...] = ()
 
 
@@ -101,7 +101,8 @@ class ExitNode(_Node):
 
 
 Node = Annotated[
-    MessageNode | BranchNode | SplitNode | UntilNode | UntilDateNode | OutcomeNode | ExitNode, Field(discriminator="kind")
+    MessageNode | BranchNode | SplitNode | UntilNode | UntilDateNode | OutcomeNode | ExitNode,
+    Field(discriminator="kind"),
 ]
 
 
@@ -111,7 +112,9 @@ class Program(Model):
     journey: Journey  # segments replaced by their rules
     start: Way
     nodes: tuple[Node, ...]  # nodes[i].id == i
-    templates: dict[str, dict[Channel, dict[str, dict[str, str]]]]  # id -> channel -> locale -> {title?, subject?, body}
+    # Template id -> channel -> locale -> {title?, subject?, body, html?}.
+    templates: dict[str, dict[Channel, dict[str, dict[str, str]]]]
+    values: dict[str, dict[str, str]] = Field(default_factory=dict)  # template id -> variable -> its default text
 
     def message(self, step_id: int) -> MessageNode:
         """The message node with this id; raises KeyError for a control node."""

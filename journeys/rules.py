@@ -7,18 +7,46 @@ in Python except the tests' slow oracle.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from journeys.values import AttributeName, DurationField, EventName, Flag, Identifier, Model, PositiveDuration, WholeNumber
+from journeys.values import (
+    AttributeName,
+    DurationField,
+    EventName,
+    Flag,
+    Identifier,
+    Model,
+    PositiveDuration,
+    WholeNumber,
+)
 from journeys.words import AddressKind, End
 
 ENTRY = "entry"  # `since: entry` counts from the moment the user entered the journey
 
+_OPERATORS = ("equals", "is_not", "one_of", "none_of", "above", "below", "at_least", "at_most", "known")
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
+
+
+def _operators(noun: Model) -> list[tuple[str, Any]]:
+    return [(name, getattr(noun, name)) for name in _OPERATORS if getattr(noun, name) is not None]
+
+
+def _check_operators(given: list[tuple[str, Any]]) -> None:
+    if len(given) != 1:
+        found = "no comparison is given" if not given else "several comparisons are given"
+        raise ValueError(
+            f"{found}; write exactly one of: is, is_not, one_of, none_of, above, below, at_least, at_most, known"
+        )
+    name, value = given[0]
+    if name in ("above", "below", "at_least", "at_most") and not _NUMBER.fullmatch(value):
+        raise ValueError(f"{name}: {value!r} is not a number; write digits, such as {name}: 10 or {name}: 0.5")
+
 
 class Comparison(Model):
-    """Exactly one operator, applied to one attribute or event property; a missing value satisfies only `known: false`."""
+    """Exactly one operator on one attribute or event property; a missing value satisfies only `known: false`."""
 
     equals: str | None = Field(None, alias="is")
     is_not: str | None = None
@@ -34,23 +62,12 @@ class Comparison(Model):
 
     @model_validator(mode="after")
     def _one_operator(self) -> Comparison:
-        given = self.given()
-        if len(given) != 1:
-            raise ValueError("give exactly one of: is, is_not, one_of, none_of, above, below, at_least, at_most, known")
-        name, value = given[0]
-        if name in ("above", "below", "at_least", "at_most"):
-            try:
-                number = float(value)
-            except ValueError as error:
-                raise ValueError(f"{name}: {value!r} is not a number") from error
-            if number != number or abs(number) > 1e15:
-                raise ValueError(f"{name}: {value!r} is not a usable number")
+        _check_operators(self.given())
         return self
 
     def given(self) -> list[tuple[str, Any]]:
         """The operators that were written, by field name."""
-        names = ("equals", "is_not", "one_of", "none_of", "above", "below", "at_least", "at_most", "known")
-        return [(name, getattr(self, name)) for name in names if getattr(self, name) is not None]
+        return _operators(self)
 
 
 class Times(Model):
@@ -73,9 +90,11 @@ class Did(Model):
     @model_validator(mode="after")
     def _ordered(self) -> Did:
         if self.between and self.between[0].micros >= self.between[1].micros:
-            raise ValueError("between: the first duration must be the shorter one, such as [30d, 60d]")
+            raise ValueError("the first duration of between must be the shorter one; write such as [30d, 60d]")
         if self.between and (self.within or self.times):
-            raise ValueError("between speaks of the latest event; it goes with neither within nor times")
+            raise ValueError(
+                "between speaks of the latest event and goes with neither within nor times; write one of them"
+            )
         return self
 
 
@@ -106,7 +125,7 @@ class Attribute(Model):
 
     @model_validator(mode="after")
     def _one_operator(self) -> Attribute:
-        self.comparison()
+        _check_operators(_operators(self))
         return self
 
     def comparison(self) -> Comparison:
@@ -146,7 +165,7 @@ class Reacted(Model):
     @model_validator(mode="after")
     def _one_step(self) -> Reacted:
         if len([step for step in (self.delivered, self.opened, self.clicked, self.answered) if step]) != 1:
-            raise ValueError("name exactly one step: delivered, opened, clicked or answered")
+            raise ValueError("a reaction names one step; write exactly one of: delivered, opened, clicked, answered")
         return self
 
     def given(self) -> tuple[str, str]:
@@ -211,4 +230,3 @@ Rule = Annotated[
 
 for _model in (All, Any_, None_):
     _model.model_rebuild()
-

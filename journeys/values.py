@@ -25,8 +25,16 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+def _single(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        raise ValueError(
+            f"a {'list' if isinstance(value, list) else 'mapping'} cannot stand here; write a single value"
+        )
+    return value
+
+
 def _duration(value: Any) -> Duration:
-    return value if isinstance(value, Duration) else Duration.parse(str(value))
+    return value if isinstance(value, Duration) else Duration.parse(str(_single(value)))
 
 
 def _positive_duration(value: Duration) -> Duration:
@@ -36,13 +44,13 @@ def _positive_duration(value: Duration) -> Duration:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,12}", str(value), re.ASCII):
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,12}", str(_single(value)), re.ASCII):
         raise ValueError(f"{value!r} is not a whole number; write digits only, such as 3")
     return int(value)
 
 
 def _percent(value: Any) -> int:
-    text = str(value).removesuffix("%").strip()
+    text = str(_single(value)).removesuffix("%").strip()
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,3}", text, re.ASCII) or int(text) > 100:
         raise ValueError(f"{value!r} is not a percentage; write a whole number from 0 to 100, such as 10")
     return int(text)
@@ -51,7 +59,7 @@ def _percent(value: Any) -> int:
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if value not in ("true", "false"):
+    if _single(value) not in ("true", "false"):
         raise ValueError(f"{value!r} is neither true nor false; write true or false")
     return bool(value == "true")
 
@@ -60,7 +68,7 @@ def to_micros(value: Any) -> int:
     """Decimal text to integer micros (10^-6 of the unit); raises ValueError for anything inexact."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value  # already micros, from the store
-    if not isinstance(value, str) or not re.fullmatch(r"\d{1,13}(\.\d{1,6})?", value, re.ASCII):
+    if not isinstance(_single(value), str) or not re.fullmatch(r"\d{1,13}(\.\d{1,6})?", value, re.ASCII):
         raise ValueError(f"{value!r} is not an amount; write decimal text with at most six decimals, such as '0.045'")
     try:
         amount = Decimal(value)
