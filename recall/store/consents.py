@@ -13,9 +13,8 @@ from dataclasses import astuple, dataclass, field
 from sqlalchemy import Connection
 
 from recall.clock import Instant
-from recall.store.bulk import is_postgresql
 from recall.store.connect import Store
-from recall.store.given import Columns, Given, give
+from recall.store.given import Columns, Given, give, is_postgresql
 
 _CHUNK = 10_000  # rows per statement
 

@@ -14,9 +14,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from recall.clock import Instant
-from recall.store.bulk import is_postgresql
 from recall.store.connect import Store
-from recall.store.given import Given, give
+from recall.store.given import Given, give, is_postgresql
 
 _CHUNK = 10_000  # rows per statement
 _COLUMNS = {

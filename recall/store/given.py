@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, text
 
 from recall.errors import StoreBusy
-from recall.store.bulk import driver, is_postgresql
 
 Columns = Mapping[str, str]  # column -> bigint | text | boolean | double precision
 
@@ -29,6 +28,10 @@ class Given:
         return connection.execute(text(statement.replace("{given}", self.source)), {**self.parameters, **parameters})
 
 
+def is_postgresql(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"
+
+
 def give(connection: Connection, name: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> Given:
     """Put rows where a statement can read them; `name` tells the temporary tables of SQLite apart."""
     if is_postgresql(connection):
@@ -36,7 +39,7 @@ def give(connection: Connection, name: str, columns: Columns, rows: Sequence[Seq
     table = f"given_{name}"
     names = ", ".join(f"{column} {kind}" for column, kind in columns.items())
     marks = ", ".join("?" * len(columns))
-    sqlite = driver(connection)
+    sqlite: Any = connection.connection.driver_connection
     try:
         sqlite.execute(f"create temp table if not exists {table} ({names})")
         sqlite.execute(f"delete from temp.{table}")
