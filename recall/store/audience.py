@@ -156,9 +156,7 @@ def _did_not(rule: DidNot, scope: Scope) -> Condition:
     return _since(rule, scope, lambda bounds: ~_happened(_Events(scope, rule.did_not, rule.where, bounds)))
 
 
-def _since(
-    rule: Did | DidNot, scope: Scope, build: Callable[[tuple[ColumnElement[int], ...]], Condition]
-) -> Condition:
+def _since(rule: Did | DidNot, scope: Scope, build: Callable[[tuple[ColumnElement[int], ...]], Condition]) -> Condition:
     """`build` with the bounds that `within` and `since` set; for `since: Y` also that Y happened."""
     within = () if rule.within is None else (scope.cutoffs.ago(rule.within),)
     if rule.since is None:
@@ -211,11 +209,11 @@ def _matching(table: FromClause, events: _Events) -> list[Condition]:
     conditions: list[Condition] = [table.c.user_id == events.scope.user_id, table.c.name == events.name]
     conditions += [table.c.at > bound for bound in events.later_than]
     for name, comparison in (events.where or {}).items():
-        conditions.append(_property(property_text(table.c.properties, name), comparison))
+        conditions.append(property_condition(property_text(table.c.properties, name), comparison))
     return conditions
 
 
-def _property(text: ColumnElement[str], comparison: Comparison) -> Condition:
+def property_condition(text: ColumnElement[str], comparison: Comparison) -> Condition:
     """NULL instead of false for a missing property: stands only directly in a WHERE."""
     operator, given = comparison.given()[0]
     if operator == "known":

@@ -1,4 +1,4 @@
-"""Which policy is in force? Policies are live: the newest published row of a name counts, its hash is stored on each send."""
+"""Which policy is in force? Policies are live: the newest published row of a name; its hash is stored on each send."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def publish_policy(connection: Connection, policy: Policy, *, now: Instant) -> L
 def read_hash(connection: Connection, name: str) -> str | None:
     """The hash of the policy in force; None when there is none of this name."""
     row = connection.execute(
-        select(schema.policies.c.hash).where(schema.policies.c.name == name).order_by(schema.policies.c.id.desc()).limit(1)
+        select(schema.policies.c.hash)
+        .where(schema.policies.c.name == name)
+        .order_by(schema.policies.c.id.desc())
+        .limit(1)
     )
     return row.scalar()
 

@@ -32,6 +32,7 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 NO_ADDRESS = 0  # the row of `addresses` that stands for "has none", so that every user joins to one
 LAST_COUNTED = 8  # counted sends remembered per person and per address
 LAST_PER_CHANNEL = 4  # and of those per channel
+FOR_GOOD = 2**62  # a rest_until that no sign of life ends
 CHANNELS = ("push", "sms", "email", "call", "in_app", "task")
 
 
@@ -349,6 +350,7 @@ enrolments = Table(
     _at("until_at", null=True),  # time-out of an until or outcome step, once it began to rest
     Column("grp", Integer, nullable=False, server_default=text("0")),  # attempt group of the current step
     Column("retry_send_id", _Id),  # a send known not sent: same row and ref again
+    Column("replay_of", _Id),  # the send a person asked to replay: a new row and ref
     _at("parked_until", null=True),  # in doubt: rests here until evidence or doubt_hold
     _at("resume_at", null=True),  # the due_at it had when it was parked
     Column("reason", Text),  # last reason of the gate on this step; NULL = none
@@ -513,7 +515,12 @@ receipts = Table(  # inbox: what vendors told us, kept before it is interpreted
     _at("applied_at", null=True),
     UniqueConstraint("provider", "event_id"),
 )
-Index("receipts_unapplied", receipts.c.id, postgresql_where=text("applied_at is null"), sqlite_where=text("applied_at is null"))
+Index(
+    "receipts_unapplied",
+    receipts.c.id,
+    postgresql_where=text("applied_at is null"),
+    sqlite_where=text("applied_at is null"),
+)
 
 doubts = Table(  # what a person or evidence said about a send in doubt
     "doubts",

@@ -65,7 +65,7 @@ def channels_of(kind: str) -> frozenset[Channel]:
 
 def opt_out_address(
     connection: Connection,
-    store: Store,
+    store: Store | None,
     *,
     kind: str = "",
     value: str = "",
@@ -110,7 +110,7 @@ def suppress_user(
 
 def suppress_address(
     connection: Connection,
-    store: Store,
+    store: Store | None,
     *,
     kind: str = "",
     value: str = "",
@@ -417,10 +417,12 @@ def _mark(connection: Connection, address_ids: Iterable[int], reason: str | None
 
 
 def _address(
-    connection: Connection, store: Store, kind: str, value: str, address_id: int | None
+    connection: Connection, store: Store | None, kind: str, value: str, address_id: int | None
 ) -> tuple[str, str] | None:
-    """Kind and hash of an address given by value or id; None when it is none (id 0)."""
+    """Kind and hash of an address given by value (which needs the store's key) or id; None when it is none (id 0)."""
     if address_id is None:
+        if store is None:
+            raise ValueError("an address given by value needs the store's key")
         return kind, store.hash_address(kind, value)
     row = connection.execute(
         text("select kind, hash from addresses where id = :id and kind <> 'none'"), {"id": address_id}

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from journeys.program import MessageNode, Program
 from recall.clock import Instant
@@ -58,7 +58,9 @@ def _insert_version(
     connection: Connection, journey_id: int, program: Program, *, content: str, digest: str, now: Instant, who: str
 ) -> int:
     table = schema.versions
-    number = connection.execute(select(func.count()).select_from(table).where(table.c.journey_id == journey_id)).scalar_one()
+    number = connection.execute(
+        select(func.count()).select_from(table).where(table.c.journey_id == journey_id)
+    ).scalar_one()
     version_id = connection.execute(
         table.insert()
         .values(
@@ -110,12 +112,22 @@ def _one(connection: Connection, condition: object, missing: str) -> Version:
 
 def versions_in_use(connection: Connection, journey: str) -> list[Version]:
     """Every version of a journey somebody is inside, and the current one; oldest first."""
-    inside = select(schema.enrolments.c.version_id).where(schema.enrolments.c.active.is_(True))
     return _read(
         connection,
         (schema.journeys.c.name == journey)
-        & (schema.versions.c.id.in_(inside) | (schema.versions.c.id == schema.journeys.c.current_version_id)),
+        & (_somebody_inside() | (schema.versions.c.id == schema.journeys.c.current_version_id)),
     )
+
+
+def _somebody_inside() -> ColumnElement[bool]:
+    """One look into the index of active enrolments per version, however many people are enrolled."""
+    enrolments = schema.enrolments
+    return exists(select(1).where(enrolments.c.version_id == schema.versions.c.id, enrolments.c.active.is_(True)))
+
+
+def all_versions_in_use(connection: Connection) -> list[Version]:
+    """Every version of any journey somebody is inside; oldest first."""
+    return _read(connection, _somebody_inside())
 
 
 def published_journeys(connection: Connection) -> list[Version]:

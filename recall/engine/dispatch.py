@@ -1,0 +1,75 @@
+"""How does a committed chunk leave? One event loop thread per process owns all provider sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from journeys.words import Cause, Outcome
+from providers.base import Outbound, Provider, SendResult
+from recall.errors import ChannelDown, Transient
+
+T = TypeVar("T")
+CALL_TIMEOUT_SECONDS = 10.0  # design 5: provider timeout
+
+
+@dataclass
+class Called:
+    """The answers of one chunk; `down` is set when the provider refused to work at all."""
+
+    results: list[SendResult] = field(default_factory=list)
+    down: ChannelDown | Transient | None = None
+
+    @property
+    def is_outage(self) -> bool:
+        """Nothing left this machine: every message is known not to have been sent for want of a connection."""
+        unsent = [r for r in self.results if r.outcome is Outcome.NOT_SENT and r.cause is Cause.CONNECT]
+        return self.down is not None or (bool(self.results) and len(unsent) == len(self.results))
+
+
+class Dispatcher:
+    """Runs provider calls on a loop of its own; started at the first call, stopped with the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def call(self, provider: Provider, batch: Sequence[Outbound]) -> Called:
+        """Send one chunk; what the provider leaves unanswered is in doubt, whatever went wrong."""
+        return self.run(_call(provider, batch))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run one coroutine on the provider loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._running()).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="recall-dispatch", daemon=True).start()
+            return self._loop
+
+
+async def _call(provider: Provider, batch: Sequence[Outbound]) -> Called:
+    called = Called()
+    waiting = {outbound.ref for outbound in batch}
+    code = "no answer"
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+            async for result in provider.send(batch):
+                if result.ref in waiting:
+                    waiting.discard(result.ref)
+                    called.results.append(result)
+    except (ChannelDown, Transient) as error:
+        called.down = error  # raised before anything was sent: see providers.base
+        called.results += [SendResult(ref, Outcome.NOT_SENT, Cause.CONNECT) for ref in sorted(waiting)]
+        return called
+    except TimeoutError:
+        code = "timeout"
+    except Exception as error:  # whatever a vendor's code does, what it did not answer is in doubt and recorded
+        code = f"adapter: {type(error).__name__}"
+    called.results += [SendResult(ref, Outcome.IN_DOUBT, code=code) for ref in sorted(waiting)]
+    return called

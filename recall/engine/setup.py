@@ -1,0 +1,78 @@
+"""With what does the engine work? Store, providers, clock and a few switches, opened once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from providers.base import Provider
+from providers.registry import open_providers
+from recall.clock import Clock
+from recall.engine.dispatch import Dispatcher
+from recall.errors import Misconfigured
+from recall.settings import Mode, Settings
+from recall.store.connect import Store, clock_of, confirm_address_key, open_store
+from recall.store.gate_pass import new_refs
+from recall.store.migrations import check
+from recall.store.policies import live_policies
+from recall.store.suppressions import suppressions_known
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a pass needs besides the journey."""
+
+    store: Store
+    providers: Mapping[str, Provider]
+    clock: Clock
+    spool_dir: Path
+    mode: Mode = Mode.LIVE
+    dispatcher: Dispatcher = field(default_factory=Dispatcher)
+    refs: Callable[[int], list[str]] = new_refs
+
+    def provider(self, name: str) -> Provider:
+        """The provider of this name; a rehearsal keeps messages in the outbox instead."""
+        wanted = "outbox" if self.mode is Mode.REHEARSAL else name
+        try:
+            return self.providers[wanted]
+        except KeyError:
+            raise Misconfigured(
+                f"the policy routes messages to provider {wanted!r}, which is not set up; "
+                f"set up are: {', '.join(sorted(self.providers)) or 'none'}"
+            ) from None
+
+
+def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
+    """Open everything a pass needs; raises Misconfigured rather than let a wrong store or provider send.
+
+    The schema must be current, the address key the store's own; a simulated store takes only providers that
+    send to nobody; live providers want suppressions imported, or declared none.
+    """
+    store = open_store(settings) if store is None else store
+    check(store.engine)
+    confirm_address_key(store)
+    clock = clock_of(store)
+    providers = open_providers(sorted(_routed(store) | {"outbox"}), settings, clock=clock)
+    _refuse_mixture(store, providers, settings)
+    return Setup(store, providers, clock, settings.var_dir / "spool", settings.mode)
+
+
+def _routed(store: Store) -> set[str]:
+    """Providers any policy in force routes messages to."""
+    with store.reading() as connection:
+        policies = live_policies(connection).values()
+    return {name for live in policies for route in live.policy.routes.values() for name in route.providers}
+
+
+def _refuse_mixture(store: Store, providers: Mapping[str, Provider], settings: Settings) -> None:
+    real = sorted(name for name, provider in providers.items() if not provider.caps.simulated)
+    if real and store.fact("simulated") == "true":
+        raise Misconfigured(
+            f"this store is simulated, and {', '.join(real)} would message real people; use another store"
+        )
+    if real and settings.mode is Mode.LIVE and not suppressions_known(store):
+        raise Misconfigured(
+            "nobody has said who must not be messaged: import suppressions with `recall import suppressions FILE`, "
+            "or declare that there are none with `recall import suppressions --none`"
+        )

@@ -1,0 +1,350 @@
+"""May this user get this message now? The one decision right before a message: go, or a reason.
+
+`decide` is asked by the run, `plan`, `explain` and `replay`; the last three ask without locks and write nothing.
+Part 1 picks due rows and gives each its reason (`gate_reasons`), part 2 renders and prices what passed, in
+(due_at, user_id) order, and stops at the first message that no budget covers. Part 3 is `gate_pass`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    tuple_,
+)
+
+from journeys.durations import local_to_instant
+from journeys.templates import Rendered, Renderer, RenderFailed
+from journeys.windows import WindowRules, is_open, next_open, window_rules
+from journeys.words import ACTION_OF, Action, Holdout, Reason
+from recall.clock import DAY, HOUR, Instant, slot_up
+from recall.settings import Mode
+from recall.store import schema
+from recall.store.audience import Cutoffs
+from recall.store.bulk import among, ids_parameter
+from recall.store.gate_blocks import blocked
+from recall.store.gate_reasons import NOW, A, C, Case, E, S, U, frees_at, has_address, reason_column
+from recall.store.pricing import Price, price_of
+from recall.store.purse import Purse, local_day, open_purse
+from recall.store.zones import Zones, read_zones
+
+_HELD_RECHECK = HOUR  # a hold that ends wakes its enrolments earlier (converge); this is the backstop
+_SENDS_OPEN = text("sends.state in ('calling', 'in_doubt')")  # spelled as in the partial index
+
+
+class Row(NamedTuple):
+    """One due enrolment with the facts the gate needs."""
+
+    id: int
+    user_id: int
+    host_id: str  # the host's user id
+    zone_id: int
+    locale: str
+    is_test: bool
+    due_at: int
+    first_due_at: int
+    base_at: int
+    grp: int
+    holdout: str
+    retry_send_id: int | None
+    replay_of: int | None
+    last_reason: str | None
+    address_id: int
+    address: str | None
+    consent_id: int | None
+    reason: str | None
+    frees_at: int
+    streak: int
+
+
+@dataclass(slots=True)
+class Decision:
+    """Go (`reason` None, or HOLDOUT for a shadow), or a reason and what follows."""
+
+    row: Row
+    reason: Reason | None
+    until: Instant | None = None  # when a deferred row is due again
+    rendered: Rendered | None = None
+    price: Price | None = None
+
+    @property
+    def goes(self) -> bool:
+        return self.reason is None
+
+    @property
+    def action(self) -> Action | None:
+        return None if self.reason is None else ACTION_OF[self.reason]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which rows: due ones after a place in the index, or named enrolments as if they stood due on the step."""
+
+    due_before: Instant
+    limit: int = 1000
+    after: tuple[Instant, int] = (-1, -1)  # (due_at, user_id) of the last row seen
+    enrolments: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One step of one version under one policy, prepared once and asked for many chunks."""
+
+    of: Case
+    statement: Select[Any]
+    cutoffs: Cutoffs
+    renderer: Renderer
+    rules: WindowRules
+
+
+@dataclass
+class Chunk:
+    """What one pass decided, and what it read on the way."""
+
+    now: Instant
+    decisions: list[Decision]
+    zones: Mapping[int, Zones]
+    purse: Purse
+    last: tuple[Instant, int] | None = None  # (due_at, user_id) of the last row seen; None when nothing was due
+    blocked: Reason | None = None  # holds for every row of the step; then nothing was decided one by one
+    reasons: dict[Reason, int] = field(default_factory=dict)
+
+
+def prepare(of: Case, *, lock: bool, jurisdictions: Sequence[str] | None = None, but: Sequence[str] = ()) -> Gate:
+    """Build the statement of part 1; `jurisdictions` limits it to some users (None: all `but` these)."""
+    cutoffs = Cutoffs(of.zone)
+    journey = of.version.program.journey
+    renderer = Renderer(of.version.program, of.channel, of.node.template, brand=of.policy.brand_name or "")
+    statement = _pick(of, cutoffs, lock=lock)
+    if jurisdictions is not None:
+        statement = statement.where(U.c.jurisdiction.in_(jurisdictions))
+    elif but:
+        statement = statement.where(U.c.jurisdiction.not_in(but))
+    return Gate(of, statement, cutoffs, renderer, window_rules(of.policy, journey, of.channel))
+
+
+def _pick(of: Case, cutoffs: Cutoffs, *, lock: bool) -> Select[Any]:
+    address = (A.c.id, A.c.value) if has_address(of) else (literal(0, BigInteger), null())
+    statement = (
+        select(
+            E.c.id,
+            E.c.user_id,
+            U.c.user_id.label("host_id"),
+            U.c.zone_id,
+            U.c.locale,
+            U.c.is_test,
+            E.c.due_at,
+            E.c.first_due_at,
+            E.c.base_at,
+            E.c.grp,
+            E.c.holdout,
+            E.c.retry_send_id,
+            E.c.replay_of,
+            E.c.reason.label("last_reason"),
+            address[0].label("address_id"),
+            address[1].label("address"),
+            C.c.consent_id,
+            reason_column(of, cutoffs),
+            frees_at(of),
+            S.c.streak,
+        )
+        .select_from(_tables(of))
+        .where(
+            E.c.version_id == of.version.id,
+            E.c.active.is_(True),
+            ~_has_open_send(of),
+        )
+        .order_by(E.c.due_at, E.c.user_id)
+    )
+    locked = [E, S, A] if has_address(of) else [E, S]
+    return statement.with_for_update(of=locked, skip_locked=True) if lock else statement
+
+
+def _tables(of: Case) -> Any:
+    joined = E.join(U, U.c.id == E.c.user_id)
+    joined = joined.join(S, and_(S.c.user_id == E.c.user_id, S.c.brand == of.version.brand))
+    if has_address(of):
+        joined = joined.join(A, A.c.id == U.c[f"{of.address_kind}_id"])
+    mine = and_(
+        C.c.user_id == E.c.user_id,
+        C.c.brand == of.version.brand,
+        C.c.purpose == of.policy.consent.purpose,
+        C.c.channel == of.channel.value,
+    )
+    return joined.outerjoin(C, mine)
+
+
+def _has_open_send(of: Case) -> Any:
+    """An earlier message is still being called, or in doubt for less than `doubt_hold`."""
+    hold = of.policy.doubt_hold.micros
+    mine = schema.sends.c.enrolment_id == E.c.id
+    return exists(select(1).where(mine, _SENDS_OPEN, schema.sends.c.gate_at > NOW - hold))
+
+
+def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock: bool) -> Chunk:
+    """Parts 1 and 2 for one page of due rows; nothing is written, and locks are taken only if asked for."""
+    zones = read_zones(connection)
+    reason = blocked(connection, gate.of, now)
+    if reason is not None:
+        return Chunk(now, [], zones, Purse({}, {}), blocked=reason)
+    purse = open_purse(connection, gate.of, now, lock=False)
+    rows = _read_rows(connection, gate, page, now=now, zones=zones, ramp_left=purse.ramp_left)
+    kept = _first_per_address(rows)
+    passed = [row for row in kept if row.reason is None]
+    if lock and passed:
+        purse = open_purse(connection, gate.of, now, lock=True)
+    outcome = {d.row.id: d for d in _part_two(connection, gate, passed, purse, now)}
+    decisions = [outcome.get(row.id) or _hold_back(gate, row, Reason(str(row.reason)), now, zones) for row in kept]
+    last = (rows[-1].due_at, rows[-1].user_id) if rows else None
+    chunk = Chunk(now, decisions, zones, purse, last)
+    for decision in decisions:
+        if decision.reason is not None:
+            chunk.reasons[decision.reason] = chunk.reasons.get(decision.reason, 0) + 1
+    return chunk
+
+
+def _read_rows(
+    connection: Connection, gate: Gate, page: Page, *, now: Instant, zones: Mapping[int, Zones], ramp_left: int
+) -> list[Row]:
+    open_zones = [zone_id for zone_id, names in zones.items() if is_open(gate.rules, names, now)]
+    parameters = {"now": now, "open_zones": open_zones, "ramp_left": ramp_left, **gate.cutoffs.values(now)}
+    statement = gate.statement
+    if page.enrolments is not None:
+        statement = statement.where(among(connection, E.c.id, "ids"))
+        parameters["ids"] = ids_parameter(connection, page.enrolments)
+    else:
+        statement = statement.where(
+            E.c.step_id == gate.of.node.id,
+            E.c.due_at <= bindparam("due_before", type_=BigInteger),
+            tuple_(E.c.due_at, E.c.user_id)
+            > tuple_(bindparam("after_due", type_=BigInteger), bindparam("after_user", type_=BigInteger)),
+        ).limit(bindparam("chunk", type_=BigInteger))
+        parameters |= {
+            "due_before": page.due_before,
+            "after_due": page.after[0],
+            "after_user": page.after[1],
+            "chunk": page.limit,
+        }
+    return [Row._make(row) for row in connection.execute(statement, parameters)]
+
+
+def _first_per_address(rows: Sequence[Row]) -> list[Row]:
+    """A chunk keeps each address once, or two messages would pass the same cap; the others stay due."""
+    seen: set[int] = set()
+    kept = []
+    for row in rows:
+        if row.address_id and row.reason is None:
+            if row.address_id in seen:
+                continue
+            seen.add(row.address_id)
+        kept.append(row)
+    return kept
+
+
+def _part_two(connection: Connection, gate: Gate, rows: Sequence[Row], purse: Purse, now: Instant) -> list[Decision]:
+    """Render, price and pay for what passed part 1."""
+    if not rows:
+        return []
+    spent = _spent_per_user(connection, gate.of, rows)
+    rendered = gate.renderer.render_many(_values(connection, gate, rows), [row.locale for row in rows])
+    return [_afford(gate, row, text_, purse, spent, now) for row, text_ in zip(rows, rendered, strict=True)]
+
+
+def _afford(
+    gate: Gate, row: Row, rendered: Rendered | RenderFailed, purse: Purse, spent: Mapping[int, int], now: Instant
+) -> Decision:
+    if isinstance(rendered, RenderFailed):
+        return Decision(row, Reason.NO_TEMPLATE_VALUE)
+    price = price_of(gate.of, rendered)
+    shadow = row.holdout != Holdout.TREATED
+    tested = gate.of.mode is not Mode.TEST_RECIPIENTS or row.is_test
+    reason = _over_user_budget(gate.of, spent.get(row.user_id, 0), price) or purse.refuse(
+        price.micros, shadow=shadow or not tested
+    )
+    if reason is not None:
+        return Decision(row, reason, until=_tomorrow(gate.of, now), rendered=rendered, price=price)
+    if not tested:
+        return Decision(row, Reason.TEST_RECIPIENTS_ONLY)
+    return Decision(row, Reason.HOLDOUT if shadow else None, rendered=rendered, price=price)
+
+
+def _over_user_budget(of: Case, spent: int, price: Price) -> Reason | None:
+    budget = of.version.program.journey.budget
+    if budget is None or budget.per_user is None or spent + price.micros <= budget.per_user:
+        return None
+    return Reason.BUDGET_SPENT
+
+
+def _spent_per_user(connection: Connection, of: Case, rows: Sequence[Row]) -> dict[int, int]:
+    """What this journey already spent on each person; read only where the journey limits it."""
+    budget = of.version.program.journey.budget
+    if budget is None or budget.per_user is None:
+        return {}
+    sends = schema.sends
+    totals = (
+        select(sends.c.user_id, func.sum(sends.c.price))
+        .where(
+            among(connection, sends.c.user_id, "ids"),
+            sends.c.journey_id == of.version.journey_id,
+            sends.c.state.in_(("calling", "accepted", "in_doubt")),
+        )
+        .group_by(sends.c.user_id)
+    )
+    found = connection.execute(totals, {"ids": ids_parameter(connection, [row.user_id for row in rows])})
+    return {user_id: int(total) for user_id, total in found}
+
+
+def _values(connection: Connection, gate: Gate, rows: Sequence[Row]) -> list[dict[str, str]]:
+    """Template values of each row: its attributes, and the step's link."""
+    values: dict[int, dict[str, str]] = {row.user_id: {"link": gate.of.node.link or ""} for row in rows}
+    names = sorted(gate.renderer.variables)
+    if names:
+        table = schema.user_attributes
+        wanted = select(table.c.user_id, table.c.name, table.c.value).where(
+            among(connection, table.c.user_id, "ids"), table.c.name.in_(names)
+        )
+        for user_id, name, value in connection.execute(wanted, {"ids": ids_parameter(connection, values)}):
+            values[user_id][name] = value
+    return [values[row.user_id] for row in rows]
+
+
+def _hold_back(gate: Gate, row: Row, reason: Reason, now: Instant, zones: Mapping[int, Zones]) -> Decision:
+    return Decision(row, reason, until=_until(gate, row, reason, now, zones))
+
+
+def _until(gate: Gate, row: Row, reason: Reason, now: Instant, zones: Mapping[int, Zones]) -> Instant | None:
+    """When a deferred row is due again: when what holds it back is known to end."""
+    match reason:
+        case Reason.CAPPED:
+            return max(slot_up(row.frees_at), slot_up(now + 1))
+        case Reason.OUTSIDE_WINDOW:
+            opens = next_open(gate.rules, zones.get(row.zone_id, ()), now)
+            return opens if opens is not None else now + DAY
+        case Reason.OUTRANKED:
+            return slot_up(now + 1)
+        case Reason.RAMP_LIMIT:
+            return _tomorrow(gate.of, now)
+        case Reason.HELD:
+            return slot_up(now + _HELD_RECHECK)
+        case _:
+            return None
+
+
+def _tomorrow(of: Case, now: Instant) -> Instant:
+    """The start of the next local day of the journey's zone, when daily allowances start anew."""
+    day = date.fromordinal(local_day(now, of.zone) + 1)
+    return local_to_instant(datetime.combine(day, time.min), of.zone)

@@ -1,0 +1,352 @@
+"""Part 3 of the gate: how is one chunk's decision written, so that no crash can undo or repeat it?
+
+One transaction: rows `calling` in the ledger, contact state, money, decisions; enrolments get their next step
+now. After its commit the messages may be called, and nothing else may make them be called again.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from journeys.journey import Offer
+from journeys.message import digest, written
+from journeys.program import MessageNode, Way
+from journeys.windows import closes_at
+from journeys.words import ACTION_OF, END_OF, Action, Channel, End, Reason, SendState
+from recall.clock import DAY, Instant, slot_up
+from recall.store import schema
+from recall.store.bulk import Sql, insert_rows, update_ids
+from recall.store.gate import Chunk, Decision, Gate, Page, Row, decide
+from recall.store.gate_reasons import has_address
+from recall.store.moves import Mover, Road, defer, end, move, place
+from recall.store.purse import pay
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One message to be called now."""
+
+    ref: str
+    decision: Decision
+    not_after: Instant  # end of the person's send window
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A committed chunk: what to call now, and why the others were held back."""
+
+    now: Instant
+    calls: list[Call]
+    provider: str
+    shadows: int
+    reasons: dict[Reason, int]
+    last: tuple[Instant, int] | None  # place in the index to go on from; None when nothing was due
+    blocked: Reason | None = None  # holds for the whole step: everything stays due
+
+    @property
+    def seen(self) -> int:
+        return len(self.calls) + sum(self.reasons.values())
+
+
+def new_refs(count: int) -> list[str]:
+    """Unguessable references of 96 bits each, one per message."""
+    return [secrets.token_hex(12) for _ in range(count)]
+
+
+def pass_gate(
+    connection: Connection,
+    gate: Gate,
+    page: Page,
+    *,
+    now: Instant,
+    refs: Callable[[int], list[str]] = new_refs,
+) -> Passed:
+    """Decide one page under locks and write it all; the caller commits, then calls the provider."""
+    chunk = decide(connection, gate, page, now=now, lock=True)
+    going = [decision for decision in chunk.decisions if decision.goes]
+    shadows = [decision for decision in chunk.decisions if decision.reason is Reason.HOLDOUT]
+    provider = gate.of.policy.routes[gate.of.channel].providers[0]
+    named = dict(zip((d.row.id for d in going + shadows), refs(len(going) + len(shadows)), strict=True))
+    calls = _write_sends(connection, gate, chunk, going, shadows, provider=provider, refs=named)
+    _count_contacts(connection, gate, going, now)
+    _move_on(connection, gate, chunk, going + shadows)
+    _hold_back(connection, gate, chunk)
+    pay(connection, chunk.purse.taken)
+    return Passed(now, calls, provider, len(shadows), chunk.reasons, chunk.last, chunk.blocked)
+
+
+# --- the ledger -------------------------------------------------------------------------------------------
+
+_SEND_COLUMNS = (
+    "ref", "enrolment_id", "journey_id", "version_id", "step_id", "grp", "channel", "brand", "user_id", "address_id",
+    "state", "provider", "gate_at", "expires_at", "counted", "body", "body_hash", "link", "policy_hash", "consent_id",
+    "price", "currency", "segments", "offer", "sender", "replay_of", "due_at", "first_due_at",
+)  # fmt: skip
+
+
+def _write_sends(
+    connection: Connection,
+    gate: Gate,
+    chunk: Chunk,
+    going: Sequence[Decision],
+    shadows: Sequence[Decision],
+    *,
+    provider: str,
+    refs: dict[int, str],
+) -> list[Call]:
+    again = {d.row.id: _call_again(connection, gate, d, chunk.now) for d in going if d.row.retry_send_id is not None}
+    fresh = [d for d in going if d.row.retry_send_id is None]
+    rows = [_send_row(gate, chunk, d, refs[d.row.id], SendState.CALLING, provider) for d in fresh]
+    rows += [_send_row(gate, chunk, d, refs[d.row.id], SendState.SHADOW, provider) for d in shadows]
+    insert_rows(connection, schema.sends, _SEND_COLUMNS, rows)
+    called = [d for d in going if again.get(d.row.id) != ""]
+    return [Call(again.get(d.row.id) or refs[d.row.id], d, _closes(gate, chunk, d)) for d in called]
+
+
+def _closes(gate: Gate, chunk: Chunk, decision: Decision) -> Instant:
+    return closes_at(gate.rules, chunk.zones.get(decision.row.zone_id, ()), chunk.now)
+
+
+def _send_row(
+    gate: Gate, chunk: Chunk, decision: Decision, ref: str, state: SendState, provider: str
+) -> tuple[object, ...]:
+    of, row, price = gate.of, decision.row, decision.price
+    assert price is not None  # part 2 priced every row that goes
+    body, hashed = _text(gate, decision)
+    shadow = state is SendState.SHADOW
+    return (
+        ref, row.id, of.version.journey_id, of.version.id, of.node.id, row.grp, of.channel.value, of.version.brand,
+        row.user_id, row.address_id, state.value, provider, chunk.now, row.first_due_at + of.node.expires.micros,
+        of.counts and not shadow, None if shadow else body, hashed, of.node.link or None,
+        of.live.hash, row.consent_id, 0 if shadow else price.micros, price.currency, price.segments,
+        of.node.offer.name if of.node.offer else None, sender_of(gate), row.replay_of, row.due_at, row.first_due_at,
+    )  # fmt: skip
+
+
+def _call_again(connection: Connection, gate: Gate, decision: Decision, now: Instant) -> str:
+    """A send known not to have been sent: the same row and ref, one attempt more. "" when it was moved meanwhile."""
+    sends = schema.sends
+    body, hashed = _text(gate, decision)
+    row = connection.execute(
+        sends.update()
+        .where(sends.c.id == decision.row.retry_send_id, sends.c.state == SendState.NOT_SENT.value)
+        .values(
+            state=SendState.CALLING.value,
+            attempt=sends.c.attempt + 1,
+            gate_at=now,
+            settled_at=None,
+            cause=None,
+            code=None,
+            consent_id=decision.row.consent_id,
+            price=decision.price.micros if decision.price else 0,
+            body=body,
+            body_hash=hashed,
+        )
+        .returning(sends.c.ref)
+    ).first()
+    return str(row.ref) if row else ""
+
+
+def _text(gate: Gate, decision: Decision) -> tuple[str, str]:
+    """The message as kept in the ledger, and its digest."""
+    rendered = decision.rendered
+    assert rendered is not None  # part 2 rendered every row that goes
+    link = gate.of.node.link or ""
+    hashed = digest(title=rendered.title, body=rendered.body, html=rendered.html, link=link)
+    return written(title=rendered.title, body=rendered.body), hashed
+
+
+def sender_of(gate: Gate) -> str:
+    """The number, address or app that speaks; "" is the provider's default."""
+    senders = gate.of.policy.routes[gate.of.channel].senders
+    return senders[0] if senders else ""
+
+
+# --- caps and the unresponsive rule ----------------------------------------------------------------------
+
+
+def _shift(prefix: str, length: int, now: Instant) -> dict[str, object]:
+    """s8 = s7, …, s2 = s1, s1 = now."""
+    older = {f"{prefix}{n}": Sql(f"{prefix}{n - 1}") for n in range(length, 1, -1)}
+    return {**older, f"{prefix}1": now}
+
+
+def _count_contacts(connection: Connection, gate: Gate, going: Sequence[Decision], now: Instant) -> None:
+    if not going or not gate.of.counts:
+        return
+    channel = gate.of.channel
+    users = [d.row.user_id for d in going]
+    person = _shift("s", schema.LAST_COUNTED, now) | _shift(channel.value, schema.LAST_PER_CHANNEL, now)
+    update_ids(
+        connection,
+        schema.contact_state,
+        users,
+        {**person, "streak": Sql("streak + 1")},
+        only=f"brand = '{gate.of.version.brand}'",
+    )
+    if has_address(gate.of):
+        address = _shift("s", schema.LAST_COUNTED, now)
+        address |= _shift("c" if channel is Channel.CALL else "m", schema.LAST_PER_CHANNEL, now)
+        update_ids(connection, schema.addresses, [d.row.address_id for d in going], address)
+
+
+def _rest(connection: Connection, gate: Gate, users: list[int], now: Instant) -> None:
+    """Leave alone those who never answer: for the policy's time, or for good after so many rests."""
+    rule = gate.of.policy.unresponsive
+    if rule is None or not users:
+        return
+    until = Sql(str(now + rule.rest.micros))
+    if rule.permanent_after is not None:
+        until = Sql(f"case when rests + 1 >= {rule.permanent_after} then {schema.FOR_GOOD} else {until.text} end")
+    update_ids(
+        connection,
+        schema.contact_state,
+        users,
+        {"rest_until": until, "rests": Sql("rests + 1"), "streak": 0},
+        only=f"brand = '{gate.of.version.brand}' and streak >= {rule.after.sends}",
+    )
+
+
+# --- where everybody goes from here -----------------------------------------------------------------------
+
+
+def _mover(decision: Decision, base_at: Instant, due_at: Instant) -> Mover:
+    return Mover(decision.row.id, decision.row.zone_id, base_at, due_at)
+
+
+def _move_on(connection: Connection, gate: Gate, chunk: Chunk, gone: Sequence[Decision]) -> None:
+    """The next step and its due time, in the gate's own transaction."""
+    road = _road(gate, chunk)
+    movers = [_mover(decision, chunk.now, slot_up(chunk.now + 1)) for decision in gone]
+    if movers:
+        move(connection, road, movers, gate.of.node.next, now=chunk.now)
+
+
+def _road(gate: Gate, chunk: Chunk) -> Road:
+    return Road(gate.of.version, gate.of.policy, chunk.zones)
+
+
+def _hold_back(connection: Connection, gate: Gate, chunk: Chunk) -> None:
+    held = [d for d in chunk.decisions if d.reason not in (None, Reason.HOLDOUT)]
+    by_fate: dict[Fate, list[Decision]] = defaultdict(list)
+    for decision in held:
+        by_fate[fate_of(gate.of.node, _on_spent(gate), decision)].append(decision)
+    for fate, decisions in by_fate.items():
+        _apply(connection, gate, chunk, fate, decisions)
+    unresponsive = [d.row.user_id for d in held if d.reason is Reason.UNRESPONSIVE]
+    _rest(connection, gate, unresponsive, chunk.now)
+    write_decisions(connection, gate.of.node.id, held, chunk.now, gate)
+
+
+def _on_spent(gate: Gate) -> str:
+    budget = gate.of.version.program.journey.budget
+    return budget.on_spent if budget else "defer"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of an enrolment that was held back."""
+
+    action: Action
+    reason: Reason
+    until: Instant | None = None
+    end: End | None = None
+    way: Way | None = None
+
+
+def fate_of(node: MessageNode, on_spent: str, decision: Decision) -> Fate:
+    """Turn a reason into what happens next, by the closed list of actions and what the journey declared."""
+    reason = decision.reason
+    assert reason is not None  # only asked for rows that were held back
+    match ACTION_OF[reason]:
+        case Action.DEFER:
+            return Fate(Action.DEFER, reason, until=decision.until)
+        case Action.EXIT:
+            return Fate(Action.EXIT, reason, end=END_OF[reason])
+        case Action.DECLARED:
+            return _declared(node, on_spent, reason, decision.until)
+        case Action.ELSE:
+            return _fall_back(node, reason)
+        case _:
+            return Fate(Action.SKIP, reason, way=node.next)
+
+
+def _declared(node: MessageNode, on_spent: str, reason: Reason, until: Instant | None) -> Fate:
+    offer: Offer | None = node.offer
+    declared = on_spent if reason is Reason.BUDGET_SPENT else (offer.on_empty if offer else "skip")
+    if declared == "exit":
+        return Fate(Action.EXIT, reason, end=End.EXIT_RULE)
+    if declared == "skip":
+        return Fate(Action.SKIP, reason, way=node.next)
+    return Fate(Action.DEFER, reason, until=until)
+
+
+def _fall_back(node: MessageNode, reason: Reason) -> Fate:
+    """`else` where there is one; otherwise skip, or exit when the journey has no other channel left."""
+    if node.otherwise is not None:
+        return Fate(Action.ELSE, reason, way=node.otherwise)
+    if node.otherwise_exits:
+        return Fate(Action.EXIT, reason, end=End.EXIT_RULE)
+    if reason is not Reason.CONDITION and set(node.channels_after) <= {node.channel}:
+        return Fate(Action.EXIT, reason, end=End.OPTED_OUT if reason is Reason.OPTED_OUT else End.FINISHED)
+    return Fate(Action.SKIP, reason, way=node.next)
+
+
+def _apply(connection: Connection, gate: Gate, chunk: Chunk, fate: Fate, decisions: Sequence[Decision]) -> None:
+    ids = [decision.row.id for decision in decisions]
+    match fate.action:
+        case Action.DEFER:
+            until = fate.until if fate.until is not None else chunk.now + DAY
+            defer(connection, ids, until=until, reason=fate.reason.value)
+        case Action.EXIT:
+            end(connection, ids, fate.end or End.FINISHED, now=chunk.now)
+        case Action.ELSE:
+            assert fate.way is not None and fate.way.node is not None  # an else is a step of its own
+            slot = slot_up(chunk.now + 1)
+            place(connection, ids, step_id=fate.way.node, due_at=slot, base_at=chunk.now)
+        case _:
+            assert fate.way is not None  # a skip always has a way on
+            movers = [_mover(decision, chunk.now, slot_up(chunk.now + 1)) for decision in decisions]
+            move(connection, _road(gate, chunk), movers, fate.way, now=chunk.now)
+
+
+# --- why: one row per change of reason --------------------------------------------------------------------
+
+_DECISION_COLUMNS = ("enrolment_id", "step_id", "at", "action", "reason", "facts", "until")
+
+
+def write_decisions(connection: Connection, step_id: int, held: Iterable[Decision], now: Instant, gate: Gate) -> None:
+    rows = []
+    for decision in held:
+        assert decision.reason is not None  # only rows that were held back are written
+        fate = fate_of(gate.of.node, _on_spent(gate), decision)
+        if fate.action is Action.DEFER and decision.row.last_reason == decision.reason:
+            continue
+        facts = json.dumps(facts_of(decision.row, decision.reason, gate))
+        rows.append((decision.row.id, step_id, now, fate.action.value, decision.reason.value, facts, fate.until))
+    insert_rows(connection, schema.decisions, _DECISION_COLUMNS, rows)
+
+
+def facts_of(row: Row, reason: Reason, gate: Gate) -> dict[str, object]:
+    """What was true when the reason was given; ids, times and counts only."""
+    facts: dict[str, object] = {"due_at": row.due_at}
+    match reason:
+        case Reason.CAPPED:
+            facts["frees_at"] = row.frees_at
+        case Reason.UNRESPONSIVE:
+            facts["streak"] = row.streak
+        case Reason.MESSAGE_EXPIRED:
+            facts |= {"first_due_at": row.first_due_at, "expires": str(gate.of.node.expires)}
+        case Reason.OUTSIDE_WINDOW:
+            facts["zone_id"] = row.zone_id
+        case Reason.BUDGET_SPENT | Reason.NO_STOCK | Reason.RAMP_LIMIT:
+            facts["policy"] = gate.of.policy.id
+        case _:
+            pass
+    return facts

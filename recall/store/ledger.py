@@ -1,0 +1,265 @@
+"""What became of each message? The only place where `sends.state` changes after the gate.
+
+Every change is conditional on the state it comes from, so a late answer, a receipt and the reconciler may
+come in any order. `accepted` touches the send alone; everything else also tells the enrolment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, select
+
+from journeys.policy import Policy
+from journeys.words import Cause, Channel, Outcome, SendState
+from recall.clock import HOUR, MINUTE, Instant, slot_up
+from recall.store import schema
+from recall.store.bulk import update_rows
+from recall.store.policies import LivePolicy
+from recall.store.refusals import learn
+from recall.store.slots import release
+from recall.store.standing import still_where_gate_left_it
+from recall.store.versions import Version, read_version
+
+_E, _S, _D = schema.enrolments, schema.sends, schema.doubts
+OPEN = (SendState.CALLING.value, SendState.IN_DOUBT.value)
+_STILL_OPEN = "sends.state in ('calling', 'in_doubt')"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What we learnt about one send."""
+
+    ref: str
+    outcome: Outcome
+    cause: Cause | None = None
+    provider_id: str = ""
+    code: str = ""
+    retry_after_seconds: float | None = None
+    segments: int | None = None
+    cost_micros: int | None = None
+
+
+def settle(connection: Connection, answers: Sequence[Answer], policies: dict[str, LivePolicy], *, now: Instant) -> int:
+    """Record answers; returns how many sends changed. An answer that comes twice changes nothing."""
+    changed = _settle_accepted(connection, [a for a in answers if a.outcome is Outcome.ACCEPTED], now)
+    others = {a.ref: a for a in answers if a.outcome is not Outcome.ACCEPTED}
+    for send in read_open(connection, others):
+        _settle_other(connection, send, others[send.ref], policies, now)
+        changed += 1
+    return changed
+
+
+def _settle_accepted(connection: Connection, answers: Sequence[Answer], now: Instant) -> int:
+    rows = [(a.ref, SendState.ACCEPTED.value, a.provider_id or None, a.code or None, now) for a in answers]
+    columns = ("state", "provider_id", "code", "settled_at")
+    return update_rows(connection, _S, key="ref", columns=columns, rows=rows, only=_STILL_OPEN)
+
+
+def read_open(connection: Connection, refs: Iterable[str]) -> list[Any]:
+    """The sends with these refs that still wait for an outcome."""
+    wanted = list(refs)
+    if not wanted:
+        return []
+    return list(connection.execute(select(_S).where(_S.c.ref.in_(wanted), _S.c.state.in_(OPEN)).order_by(_S.c.id)))
+
+
+def _settle_other(
+    connection: Connection, send: Any, answer: Answer, policies: dict[str, LivePolicy], now: Instant
+) -> None:
+    version = read_version(connection, send.version_id)
+    policy = policy_of(policies, send.policy_hash, version)
+    match answer.outcome:
+        case Outcome.NOT_SENT:
+            _not_sent(connection, send, answer, version, policy, now)
+        case Outcome.REFUSED:
+            _refused(connection, send, answer, version, policy, now)
+        case _:
+            doubt(connection, send, policy, why=answer.code or "no answer", now=now)
+
+
+def policy_of(policies: dict[str, LivePolicy], policy_hash: str, version: Version) -> Policy:
+    """The policy a send went out under, else the journey's own as it is in force now."""
+    for live in policies.values():
+        if live.hash == policy_hash:
+            return live.policy
+    named = version.program.journey.policy
+    name = named if isinstance(named, str) else next(iter(named.cases.values()))
+    return policies[name].policy
+
+
+# --- known not to have been sent ---------------------------------------------------------------------------
+
+
+def _not_sent(
+    connection: Connection, send: Any, answer: Answer, version: Version, policy: Policy, now: Instant
+) -> None:
+    """Due again with backoff, same row and ref, until the attempts are spent; then it rests."""
+    retry_at = now + backoff(send, answer)
+    if not _close(connection, send, SendState.NOT_SENT, answer, now, retry_at=retry_at):
+        return
+    release(connection, send, version, policy)
+    if send.attempt < policy.routes[Channel(send.channel)].attempts:
+        put_back(connection, send, due_at=retry_at)
+
+
+def backoff(send: Any, answer: Answer) -> int:
+    """Microseconds until the next attempt: doubling minutes, at most an hour, or what the vendor asked for.
+
+    The jitter (up to a quarter) comes from the ref, so that a replayed history has the same times.
+    """
+    wait = min(MINUTE * 2 ** (send.attempt - 1), HOUR)
+    jitter = int(send.ref[:4], 16) * wait // (4 * 0xFFFF)
+    asked = min(int((answer.retry_after_seconds or 0) * 1_000_000), HOUR)
+    return int(max(wait + jitter, asked))
+
+
+def outage(connection: Connection, refs: Iterable[str], policies: dict[str, LivePolicy], *, now: Instant) -> int:
+    """A whole chunk that never left (breaker open, provider down, configuration): due time and attempt stay."""
+    sends = read_open(connection, refs)
+    for send in sends:
+        version = read_version(connection, send.version_id)
+        connection.execute(
+            _S.update()
+            .where(_S.c.id == send.id, _S.c.state.in_(OPEN))
+            .values(state=SendState.NOT_SENT.value, cause=Cause.CONNECT.value, settled_at=now, attempt=send.attempt - 1)
+        )
+        release(connection, send, version, policy_of(policies, send.policy_hash, version))
+        put_back(connection, send, due_at=send.due_at)
+    return len(sends)
+
+
+def put_back(connection: Connection, send: Any, *, due_at: Instant) -> bool:
+    """Return the enrolment to the step of a send that was not sent; False when it has gone on since."""
+    values = {
+        "step_id": send.step_id,
+        "due_at": due_at,
+        "first_due_at": send.first_due_at,
+        "retry_send_id": send.id,
+        "grp": send.grp,
+        "reason": None,
+        "active": True,
+        "ended_at": None,
+        "end_reason": None,
+        "parked_until": None,
+        "resume_at": None,
+    }
+    return bool(connection.execute(_E.update().where(still_where_gate_left_it(send)).values(**values)).rowcount)
+
+
+def _close(
+    connection: Connection,
+    send: Any,
+    state: SendState,
+    answer: Answer,
+    now: Instant,
+    *,
+    retry_at: Instant | None = None,
+) -> bool:
+    changed = connection.execute(
+        _S.update()
+        .where(_S.c.id == send.id, _S.c.state.in_(OPEN))
+        .values(
+            state=state.value,
+            cause=answer.cause.value if answer.cause else None,
+            code=answer.code or None,
+            provider_id=answer.provider_id or None,
+            settled_at=now,
+            retry_at=retry_at,
+        )
+    )
+    return bool(changed.rowcount)
+
+
+# --- refused for good --------------------------------------------------------------------------------------
+
+
+def _refused(connection: Connection, send: Any, answer: Answer, version: Version, policy: Policy, now: Instant) -> None:
+    if not _close(connection, send, SendState.REFUSED, answer, now):
+        return
+    release(connection, send, version, policy)
+    learn(connection, send, cause=answer.cause, code=answer.code, version=version, now=now)
+
+
+# --- in doubt ----------------------------------------------------------------------------------------------
+
+
+def doubt(connection: Connection, send: Any, policy: Policy, *, why: str, now: Instant) -> bool:
+    """We cannot know whether it was taken: park the enrolment, keep cap slot and budget, tell a person."""
+    changed = connection.execute(
+        _S.update()
+        .where(_S.c.id == send.id, _S.c.state == SendState.CALLING.value)
+        .values(state=SendState.IN_DOUBT.value, code=why)
+    )
+    if not changed.rowcount:
+        return False
+    known = connection.execute(select(_D.c.send_id).where(_D.c.send_id == send.id)).first()
+    if known is None:
+        connection.execute(_D.insert().values(send_id=send.id, raised_at=now, why=why))
+    else:
+        connection.execute(_D.update().where(_D.c.send_id == send.id).values(resolved_at=None, resolution=None))
+    _park(connection, send, until=send.gate_at + policy.doubt_hold.micros)
+    return True
+
+
+def _park(connection: Connection, send: Any, *, until: Instant) -> None:
+    later = case((_E.c.due_at > until, _E.c.due_at), else_=until)
+    connection.execute(
+        _E.update()
+        .where(_E.c.id == send.enrolment_id, _E.c.active.is_(True), _E.c.base_at == send.gate_at)
+        .values(parked_until=until, resume_at=_E.c.due_at, due_at=later)
+    )
+
+
+def resolve(
+    connection: Connection,
+    send: Any,
+    outcome: Outcome,
+    policies: dict[str, LivePolicy],
+    *,
+    evidence: str,
+    who: str,
+    now: Instant,
+    provider_id: str = "",
+) -> bool:
+    """Evidence (or a person) says whether a doubtful send was taken; returns False if it is not open any more.
+
+    `not_sent` rests: the enrolment goes on to its next step, and only a replay sends this message again.
+    """
+    if outcome not in (Outcome.ACCEPTED, Outcome.NOT_SENT):
+        raise ValueError(f"a doubt is resolved to accepted or not_sent, not to {outcome}")
+    state = SendState.ACCEPTED if outcome is Outcome.ACCEPTED else SendState.NOT_SENT
+    answer = Answer(send.ref, outcome, provider_id=provider_id or send.provider_id or "", code=send.code or "")
+    if not _close(connection, send, state, answer, now):
+        return False
+    values = {"resolved_at": now, "resolution": outcome.value, "evidence": evidence, "who": who}
+    connection.execute(_D.update().where(_D.c.send_id == send.id, _D.c.resolved_at.is_(None)).values(**values))
+    if state is SendState.NOT_SENT:
+        version = read_version(connection, send.version_id)
+        release(connection, send, version, policy_of(policies, send.policy_hash, version))
+    _unpark(connection, send, now)
+    return True
+
+
+def _unpark(connection: Connection, send: Any, now: Instant) -> None:
+    slot = slot_up(now)
+    resume = case((_E.c.resume_at > slot, _E.c.resume_at), else_=slot)
+    connection.execute(
+        _E.update()
+        .where(_E.c.id == send.enrolment_id, _E.c.parked_until.is_not(None), _E.c.base_at == send.gate_at)
+        .values(due_at=resume, parked_until=None, resume_at=None)
+    )
+
+
+def stale_calls(connection: Connection, *, before: Instant, limit: int = 1000) -> list[Any]:
+    """Sends whose process died between gate and record: `calling` since before this instant."""
+    old = select(_S).where(_S.c.state == SendState.CALLING.value, _S.c.gate_at < before)
+    return list(connection.execute(old.order_by(_S.c.gate_at).limit(limit)))
+
+
+def open_doubts(connection: Connection, *, limit: int = 10_000) -> list[Any]:
+    """Every send in doubt, oldest first."""
+    doubtful = select(_S).where(_S.c.state == SendState.IN_DOUBT.value).order_by(_S.c.gate_at)
+    return list(connection.execute(doubtful.limit(limit)))

@@ -1,0 +1,157 @@
+"""What did vendors tell us, and what follows? An inbox first, then a monotone state: any order, any number of times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from journeys.words import ADDRESS_OF, AddressKind, Channel, Outcome, ReceiptKind
+from recall.clock import Instant, slot_up
+from recall.store import schema
+from recall.store.ledger import OPEN, resolve
+from recall.store.policies import LivePolicy
+from recall.store.suppressions import mark_unreachable, opt_out_address
+
+_R, _S, _E = schema.receipts, schema.sends, schema.enrolments
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One thing a vendor told us about one send."""
+
+    provider: str
+    event_id: str
+    ref: str
+    kind: ReceiptKind
+    at: Instant
+    detail: str = ""  # call outcome or failure code
+
+
+def record_receipts(connection: Connection, receipts: Iterable[Receipt], *, now: Instant) -> None:
+    """Keep receipts in the inbox; one that is there already is dropped."""
+    rows = [
+        {
+            "provider": r.provider,
+            "event_id": r.event_id,
+            "ref": r.ref,
+            "kind": r.kind.value,
+            "at": r.at,
+            "received_at": now,
+            "detail": r.detail,
+        }
+        for r in receipts
+    ]
+    if rows:
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(insert(_R).on_conflict_do_nothing(), rows)
+
+
+def apply_receipts(connection: Connection, policies: dict[str, LivePolicy], *, now: Instant, limit: int = 2000) -> int:
+    """Bring the oldest receipts of the inbox into the ledger; returns how many were taken from it."""
+    waiting = select(_R).where(_R.c.applied_at.is_(None)).order_by(_R.c.id).limit(limit)
+    receipts = list(connection.execute(waiting.with_for_update(skip_locked=True)))
+    sends = _read_sends(connection, {receipt.ref for receipt in receipts})
+    responses = response_names(policies.values())
+    for receipt in receipts:
+        send = sends.get(receipt.ref)
+        if send is not None:  # a foreign ref stays in the inbox, marked as seen, for the comparison of ledgers
+            _apply(connection, receipt, send, policies, responses, now)
+    if receipts:
+        ids = [receipt.id for receipt in receipts]
+        connection.execute(_R.update().where(_R.c.id.in_(ids)).values(applied_at=now))
+    return len(receipts)
+
+
+def _read_sends(connection: Connection, refs: set[str]) -> dict[str, Any]:
+    if not refs:
+        return {}
+    return {send.ref: send for send in connection.execute(select(_S).where(_S.c.ref.in_(refs)))}
+
+
+def response_names(policies: Iterable[LivePolicy]) -> frozenset[str]:
+    """Events and receipts that count as a sign of life under any policy in force."""
+    rules = [live.policy.unresponsive for live in policies]
+    return frozenset(name for rule in rules if rule for name in (*rule.after.with_no, *rule.readmit_on))
+
+
+def _apply(
+    connection: Connection,
+    receipt: Any,
+    send: Any,
+    policies: dict[str, LivePolicy],
+    responses: frozenset[str],
+    now: Instant,
+) -> None:
+    if send.state in OPEN:
+        resolve(connection, send, Outcome.ACCEPTED, policies, evidence=f"receipt {receipt.kind}", who="recall", now=now)
+    _stamp(connection, receipt, send)
+    kind = ReceiptKind(receipt.kind)
+    if kind.value in responses:
+        sign_of_life(connection, {send.user_id: receipt.at})
+    if ADDRESS_OF[Channel(send.channel)] is not AddressKind.NONE:
+        _learn_address(connection, kind, receipt, send)
+    wake_resting(connection, _E.c.id == send.enrolment_id, now=now)
+
+
+def _stamp(connection: Connection, receipt: Any, send: Any) -> None:
+    """The earliest time of each kind; the outcome of a call is the one told last by the vendor's clock."""
+    column = _S.c[f"{receipt.kind}_at"]
+    earliest = case((or_(column.is_(None), column > receipt.at), receipt.at), else_=column)
+    values: dict[str, Any] = {column.name: earliest}
+    if receipt.kind == ReceiptKind.ANSWERED.value and receipt.detail:
+        values["answer"] = receipt.detail
+    connection.execute(_S.update().where(_S.c.id == send.id).values(**values))
+
+
+def _learn_address(connection: Connection, kind: ReceiptKind, receipt: Any, send: Any) -> None:
+    match kind:
+        case ReceiptKind.OPTED_OUT | ReceiptKind.COMPLAINED:
+            channels = [Channel(send.channel)] if kind is ReceiptKind.OPTED_OUT else list(Channel)
+            opt_out_address(
+                connection,
+                None,
+                address_id=send.address_id,
+                channels=channels,
+                reason=kind.value,
+                source=f"receipt:{receipt.provider}",
+                at=receipt.at,
+            )
+        case ReceiptKind.UNDELIVERED if receipt.detail.startswith("address"):
+            mark_unreachable(connection, [send.address_id], receipt.detail, at=receipt.at)
+        case _:
+            pass
+
+
+def wake_resting(connection: Connection, whom: Any, *, now: Instant, **parameters: Any) -> None:
+    """Let enrolments that rest for a reaction (or on a hold) be looked at in the next slot."""
+    slot = slot_up(now)
+    resting = or_(_E.c.until_at.is_not(None), _E.c.reason == "held")
+    woken = _E.update().where(whom, _E.c.active.is_(True), resting, _E.c.due_at > slot).values(due_at=slot)
+    connection.execute(woken, parameters)
+
+
+def sign_of_life(connection: Connection, seen: dict[int, Instant]) -> None:
+    """The person reacted: the streak counts only sends after that, and a rest that is not for good is over."""
+    table = schema.contact_state
+    for user_id, at in sorted(seen.items()):
+        later = sum((case((table.c[f"s{n}"] > at, 1), else_=0) for n in range(1, schema.LAST_COUNTED + 1)), start=0)
+        latest = case((or_(table.c.responded_at.is_(None), table.c.responded_at < at), at), else_=table.c.responded_at)
+        resting = table.c.rest_until < schema.FOR_GOOD
+        connection.execute(
+            update(table)
+            .where(table.c.user_id == user_id)
+            .values(
+                responded_at=latest,
+                streak=case((table.c.streak > later, later), else_=table.c.streak),
+                rest_until=case((resting, None), else_=table.c.rest_until),
+            )
+        )
+
+
+def count_unapplied(connection: Connection) -> int:
+    """Receipts that wait in the inbox."""
+    return int(connection.execute(select(func.count()).where(_R.c.applied_at.is_(None))).scalar_one())
