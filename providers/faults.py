@@ -51,7 +51,7 @@ Addresses = Annotated[frozenset[str], BeforeValidator(_split)]  # a list, or tex
 class Fault(BaseModel):
     """How a provider behaves at the moment; as it is by default, nothing goes wrong."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     fail: Fail = Fail.NONE
     share: float = Field(1.0, ge=0, le=1)  # of the messages, chosen by ref: the same ones while it lasts
@@ -110,7 +110,7 @@ def fault_from(options: Mapping[str, str]) -> Fault:
     try:
         return Fault.model_validate(dict(options))
     except ValidationError as error:
-        raise Misconfigured(f"provider option {_first(error)}") from error
+        raise Misconfigured(f"provider option {problem_of(error)}") from error
 
 
 def fault_now(folder: Path, options: Fault) -> Fault:
@@ -136,6 +136,7 @@ def switch_fault(folder: Path, fault: Fault | None) -> None:
     draft.replace(folder / SWITCH)
 
 
-def _first(error: ValidationError) -> str:
+def problem_of(error: ValidationError) -> str:
+    """The first problem, without the value that is wrong."""
     problem = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
