@@ -6,13 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
-
 from journeys.program import MessageNode
 from recall.clock import Instant
 from recall.engine.setup import Setup
 from recall.errors import Misconfigured
 from recall.store.cases import gate_passes
+from recall.store.connect import Connection
 from recall.store.gate import Page, decide, prepare
 from recall.store.histories import Passage, read_passages, read_person
 from recall.store.versions import Version, read_version
