@@ -7,8 +7,7 @@ branch join again behind themselves; a wait becomes a delay on the way to what f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from journeys.durations import Duration
@@ -27,6 +26,7 @@ from journeys.program import (
     Way,
 )
 from journeys.rules import ENTRY, All, Any_, Did, None_, Reacted, Rule, Segment
+from journeys.steps import Place, case_key, has_outcome, name_steps
 from journeys.templates import Template
 from journeys.words import Channel, End
 from recall.errors import Misconfigured
@@ -34,23 +34,27 @@ from recall.errors import Misconfigured
 EXPIRES = Duration(days=3)  # a message not sent this long after it was first due is not sent any more
 OUTCOME_WITHIN = Duration(days=1)  # how long the outcome of a call or task is waited for
 
-Place = tuple[str | int, ...]  # where a step stands in its file: ("steps", 2, "branch", 0, "steps", 1)
-
 
 def compile_journey(
     journey: Journey, segments: Mapping[str, Rule] | None = None, templates: Mapping[str, Template] | None = None
 ) -> Program:
     """The program of a journey with its segments and templates; raises Misconfigured for what lint would refuse."""
     inlined = inline_segments(journey, segments or {})
-    compiled = _Compiler(inlined)
-    used = sorted({(node.template, node.channel) for node in compiled.nodes if isinstance(node, MessageNode)})
+    start, nodes = compile_steps(inlined)
+    used = sorted({(node.template, node.channel) for node in nodes if isinstance(node, MessageNode)})
     return Program(
         journey=inlined,
-        start=compiled.start,
-        nodes=compiled.nodes,
+        start=start,
+        nodes=nodes,
         templates=_texts(used, templates or {}),
         values={name: defaults for name in dict(used) if (defaults := _defaults(name, templates or {}))},
     )
+
+
+def compile_steps(journey: Journey) -> tuple[Way, tuple[Node, ...]]:
+    """The way in and the nodes; names are those of `steps.name_steps`, in the same order."""
+    compiled = _Compiler(journey)
+    return compiled.start, compiled.nodes
 
 
 def _texts(
@@ -143,77 +147,6 @@ def _inline_message(message: Message, inline: Any) -> Message:
     return message.model_copy(update=changed)
 
 
-# --- names and order ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Named:
-    """One node to be, in the order of the file: `of` is the step, `part` says which node of it."""
-
-    name: str
-    of: Step
-    place: Place
-    part: str = ""  # "" the step itself, "outcome" of a call or task
-
-
-def name_steps(steps: tuple[Step, ...]) -> list[Named]:
-    """Every node of a journey with its name: the id that was written, else the channel or form and its number."""
-    return list(_named(steps, ("steps",), Counter()))
-
-
-def _named(steps: tuple[Step, ...], place: Place, count: Counter[str]) -> Iterator[Named]:
-    for n, step in enumerate(steps):
-        yield from _named_step(step, (*place, n), count)
-
-
-def _named_step(step: Step, place: Place, count: Counter[str]) -> Iterator[Named]:
-    match step:
-        case Message():
-            count["message"] += 1
-            yield from _named_message(step, step.id or _auto(f"{step.channel}-{count['message']}"), place, count)
-        case Split(split=arms):
-            count["split"] += 1
-            yield Named(step.id or f"split-{count['split']}", step, place)
-            for n, arm in enumerate(arms):
-                yield from _named(arm.steps, (*place, "split", n, "steps"), count)
-        case Branch(branch=cases):
-            count["branch"] += 1
-            yield Named(step.id or f"branch-{count['branch']}", step, place)
-            for n, case in enumerate(cases):
-                yield from _named(case.steps, (*place, "branch", n, _case_key(case)), count)
-        case Wait():
-            if step.until or step.until_date:
-                count["wait"] += 1
-                yield Named(step.id or f"wait-{count['wait']}", step, place)
-        case Exit():
-            count["exit"] += 1
-            yield Named(step.id or f"exit-{count['exit']}", step, place)
-
-
-def _case_key(case: Case) -> str:
-    return "steps" if case.when else "else"
-
-
-def _auto(name: str) -> str:
-    return name.replace("_", "-")  # in_app-2 would not be an id
-
-
-def _named_message(message: Message, name: str, place: Place, count: Counter[str]) -> Iterator[Named]:
-    yield Named(name, message, place)
-    if _has_outcome(message):
-        yield Named(f"{name}-outcome", message, place, "outcome")
-        for outcome, action in (message.on_outcome or {}).items():
-            if isinstance(action, tuple):
-                yield from _named(action, (*place, "on_outcome", outcome), count)
-    other = message.otherwise
-    if isinstance(other, Message):
-        yield from _named_message(other, other.id or f"{name}-else", (*place, "else"), count)
-
-
-def _has_outcome(message: Message) -> bool:
-    return bool(message.attempts or message.on_outcome)
-
-
 # --- nodes ----------------------------------------------------------------------------------------------
 
 
@@ -265,7 +198,7 @@ class _Compiler:
 
     def _cases(self, branch: Branch, place: Place, after: Way) -> tuple[tuple[Rule | None, Way], ...]:
         ways = [
-            (case.when, self._enter(case.steps, (*place, "branch", n, _case_key(case)), after))
+            (case.when, self._enter(case.steps, (*place, "branch", n, case_key(case)), after))
             for n, case in enumerate(branch.branch)
         ]
         return tuple(ways) if any(when is None for when, _ in ways) else (*ways, (None, after))
@@ -283,7 +216,7 @@ class _Compiler:
                 expires=message.expires or EXPIRES,
                 offer=message.offer,
                 attempts=message.attempts,
-                next=self._outcome(message, place, after) if _has_outcome(message) else after,
+                next=self._outcome(message, place, after) if has_outcome(message) else after,
                 otherwise=self._message(other, (*place, "else"), after) if isinstance(other, Message) else None,
                 otherwise_exits=other == "exit",
                 channels_after=(),

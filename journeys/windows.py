@@ -122,6 +122,12 @@ def _on_date(spans_of: Any, day: date) -> tuple[Span, ...]:
     return _merge([*own, *tails])
 
 
+def common_spans(left: Sequence[Span], right: Sequence[Span]) -> tuple[Span, ...]:
+    """The local minutes of a day that lie in both, when every day is like it (so overnight tails count)."""
+    some_day = date(2000, 1, 1)
+    return _intersect(_on_date(lambda on: left, some_day), _on_date(lambda on: right, some_day))
+
+
 def _merge(spans: Iterable[Span]) -> tuple[Span, ...]:
     merged: list[Span] = []
     for start, end in sorted(span for span in spans if span[0] < span[1]):
