@@ -39,6 +39,7 @@ policy: cn-consumer-finance
 entry:
   anchor: loan_settled
   priority: {priority}
+  {entry}
   audience: {{did: loan_settled}}
 goal: {{event: loan_drawn, window: 28d}}
 {more}
@@ -74,11 +75,12 @@ class Scene:
         *,
         name: str = "settled-30d",
         more: str = "",
+        entry: str = "",
         priority: int = 50,
         policy: Callable[[dict[str, Any]], None] | None = None,
     ) -> Version:
         """Publish a journey of these steps under cn-consumer-finance, changed by `policy` (in place, as JSON)."""
-        text = SMALLEST.format(name=name, steps=steps, more=more, priority=priority)
+        text = SMALLEST.format(name=name, steps=steps, more=more, entry=entry, priority=priority)
         journey = read_journey(text.encode(), f"{name}.yaml").noun
         template = load_template(SHIPPED / "templates" / "come-back.yaml").noun
         rules = load_policy(SHIPPED / "policies" / "cn-consumer-finance.yaml").noun
