@@ -42,8 +42,8 @@ demo: $(READY) ## the main job on simulated people: find, send, wait, measure
 up: $(READY) ## Prefect server, worker and web on this machine
 	$(RUN)/recall up
 
-# No index, host or path may end up in the lock: it must install from any registry.
-LOCK := uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet -o requirements.lock
+# Universal: one lock for every Python from 3.11 on. No index, host or path in it: it installs from any registry.
+LOCK := uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet -o requirements.lock
 
 lock: $(READY) ## upgrade every pinned dependency
 	$(RUN)/$(LOCK) --upgrade

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -13,6 +15,14 @@ from recall.store.connect import Store, open_engine
 from recall.store.migrations import check, is_current, known_revisions, migrate, newest_revision, read_revision
 
 
+@pytest.fixture
+def empty() -> Iterator[Engine]:
+    """A SQLite store without tables."""
+    engine = open_engine("sqlite://")
+    yield engine
+    engine.dispose()
+
+
 def test_the_migrations_give_exactly_the_tables_of_the_schema(store: Store):
     with store.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": store.is_postgresql})
@@ -20,11 +30,10 @@ def test_the_migrations_give_exactly_the_tables_of_the_schema(store: Store):
         assert compare_metadata(context, schema.metadata) == []
 
 
-def test_the_migrations_give_the_same_statements_as_the_schema_itself(sqlite_store: Store):
+def test_the_migrations_give_the_same_statements_as_the_schema_itself(sqlite_store: Store, empty: Engine):
     """What Alembic does not compare: checks, conditions of partial indexes, WITHOUT ROWID."""
-    made = open_engine("sqlite://")
-    schema.metadata.create_all(made)
-    assert _statements(sqlite_store.engine) == _statements(made)
+    schema.metadata.create_all(empty)
+    assert _statements(sqlite_store.engine) == _statements(empty)
 
 
 def test_the_migrations_give_the_same_constraints_as_the_schema_itself(postgresql_store: Store):
@@ -47,11 +56,10 @@ def test_migrating_again_changes_nothing(store: Store):
     check(store.engine)
 
 
-def test_an_empty_store_asks_to_be_migrated():
-    engine = open_engine("sqlite://")
-    assert not is_current(engine)
+def test_an_empty_store_asks_to_be_migrated(empty: Engine):
+    assert not is_current(empty)
     with pytest.raises(Misconfigured, match="run `recall db migrate`"):
-        check(engine)
+        check(empty)
 
 
 def test_an_older_store_asks_to_be_migrated(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -70,16 +78,14 @@ def test_a_newer_store_asks_for_a_newer_program_and_is_left_alone(store: Store):
     assert read_revision(store.engine) == "9999"
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch):
-    engine = open_engine("sqlite://")
-
+def test_a_migration_that_fails_leaves_nothing_behind(empty: Engine, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise RuntimeError
 
     with monkeypatch.context() as patched, pytest.raises(RuntimeError):
         patched.setattr("alembic.op.execute", fail)  # the last statement of the first migration
-        migrate(engine)
-    assert _statements(engine) == {}
+        migrate(empty)
+    assert _statements(empty) == {}
 
 
 def _statements(engine: Engine) -> dict[str, str]:

@@ -437,6 +437,7 @@ def upgrade() -> None:
         sa.Column("until_at", sa.BigInteger(), nullable=True),
         sa.Column("grp", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("retry_send_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("replay_of", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("parked_until", sa.BigInteger(), nullable=True),
         sa.Column("resume_at", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
