@@ -1,4 +1,4 @@
-"""By which rules do simulated people live? Shapes fitted to public data, levels assumed; see docs/measuring.md.
+"""By which rules do simulated people live? Shapes are fitted to public data, levels are assumed.
 
 - Natural return: daily hazard .0218 (1 + d/28.4)^-1.287 after d silent days, fitted to the CDNOW purchases.
 - Fatigue: exp(-((k-1)/6.07)^1.36) at the k-th message, fitted to 124,956 calls of a bank's campaign.
@@ -55,13 +55,13 @@ STAGES: Mapping[Stage, StageShape] = {
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What becomes of one accepted message; probabilities of one send."""
+    """What becomes of one accepted message."""
 
     delivered: float  # calls: answered by a person
     kick: float  # daily hazard added at scale 1
     opened: float = 0.0  # given delivered
     clicked: float = 0.0  # given delivered; whoever clicks has opened
-    opt_out: float = 0.0
+    opt_out: float = 0.0  # given delivered
     cost_micros: int | None = None  # as told in the answer to the request
 
 

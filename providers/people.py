@@ -48,7 +48,6 @@ class Consent:
     granted: bool
     at: Instant
     wording: str
-    source: str = "world"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,9 @@ def nature_of(population: Population, number: int) -> Nature:
     )
 
 
-def person_of(population: Population, number: int, *, created_at: Instant) -> Person:
-    """The visible part of the n-th person."""
-    seed, user = population.seed, user_id(number)
+def person_of(nature: Nature, number: int, *, created_at: Instant) -> Person:
+    """The visible part of the n-th person, whose hidden part is known."""
+    seed, user = nature.seed, nature.user
     own = number == 0 or not happens(SHARED_PHONE_SHARE, seed, user, "shared phone")
     push = happens(PUSH_SHARE, seed, user, "push")
     email = happens(EMAIL_SHARE, seed, user, "email")
@@ -110,7 +109,7 @@ def person_of(population: Population, number: int, *, created_at: Instant) -> Pe
         zone=_pick(ZONES, seed, user, "zone"),
         locale="en" if happens(0.03, seed, user, "locale") else "zh-CN",
         jurisdiction="CN",
-        stage=nature_of(population, number).stage,
+        stage=nature.stage,
         created_at=created_at,
         phone=f"+86139{number if own else number - 1:08d}",
         email=f"user{number}@example.com" if email else "",

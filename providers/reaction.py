@@ -99,14 +99,14 @@ def _read(contact: Contact, reach: Reach) -> Reaction:
     if clicked:
         receipts.append(Receipt(ReceiptKind.CLICKED, opened_at + 20 * SECOND))
         kicks += contact.click_kick(opened_at + 20 * SECOND)
-    stops = contact.happens(reach.opt_out / reach.delivered, "opt out")
+    stops = contact.happens(reach.opt_out, "opt out")
     return Reaction(tuple(receipts), kicks, opened_at + 5 * MINUTE if stops else None)
 
 
 def _answer(contact: Contact, reach: Reach) -> Reaction:
     """Answered by a person, who may press the key that means never again."""
     at = contact.after(10 * SECOND, 90 * SECOND, "answered at")
-    stops = contact.happens(reach.opt_out / reach.delivered, "opt out")
+    stops = contact.happens(reach.opt_out, "opt out")
     detail = "opt_out" if stops else contact.one_of(ANSWERS, "answer")
     return Reaction((Receipt(ReceiptKind.ANSWERED, at, detail),), contact.message_kick(at), at if stops else None)
 

@@ -269,7 +269,7 @@ def _settle_people(connection: sqlite3.Connection, population: Population, numbe
     for number in numbers:
         nature = nature_of(population, number)
         life = live(nature, until=population.until)
-        made.append((person_of(population, number, created_at=min(deed.at for deed in life.deeds)), nature))
+        made.append((person_of(nature, number, created_at=min(deed.at for deed in life.deeds)), nature))
         world_file.add_happenings(connection, event_rows(nature.user, life))
     world_file.add_people(connection, made)
 

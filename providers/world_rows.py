@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 from journeys.words import AddressKind, Channel, Outcome, ReceiptKind
@@ -39,7 +38,7 @@ def person_row(person: Person, nature: Nature) -> Row:
         person.email,
         person.push_token,
         json.dumps(person.attributes),
-        json.dumps([asdict(consent) for consent in person.consents]),
+        json.dumps([[one.channel, one.purpose, one.granted, one.at, one.wording] for one in person.consents]),
         person.created_at,
         person.stage,
         nature.silent_since,
@@ -143,12 +142,6 @@ def provider_event_from(row: Sequence[Any], address: Address | None) -> Provider
     )
 
 
-def _consent(row: Mapping[str, Any]) -> Consent:
-    return Consent(
-        channel=Channel(row["channel"]),
-        purpose=row["purpose"],
-        granted=row["granted"],
-        at=row["at"],
-        wording=row["wording"],
-        source=row["source"],
-    )
+def _consent(row: Sequence[Any]) -> Consent:
+    channel, purpose, granted, at, wording = row
+    return Consent(Channel(channel), purpose, granted, at, wording)
