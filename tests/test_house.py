@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -13,8 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 import yaml
+
+from journeys.project import compile_project, shipped_project
+from recall.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("flows", "tasks", "journeys", "providers", "recall")
@@ -266,8 +269,22 @@ def test_help_and_lint_wait_for_no_heavy_library():
     assert heavy.isdisjoint(run.stdout.split())
 
 
-def test_every_shipped_journey_and_policy_loads():
-    if not (ROOT / "journeys" / "project.py").exists():
-        pytest.skip("journeys/project.py is not written yet")
-    project = importlib.import_module("journeys.project")
-    assert project
+def test_every_shipped_journey_policy_and_template_is_without_error():
+    shipped = shipped_project()
+    assert compile_project(shipped).keys() == shipped.journeys.keys()
+    assert shipped.journeys
+    assert shipped.policies
+
+
+def test_the_readme_names_exactly_the_verbs_there_are():
+    table = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `recall ")]
+    named = {verb for line in table for verb in re.findall(r"`recall ([a-z-]+)", line)}
+    assert named == set(cli.list_commands(click.Context(cli)))
+
+
+def test_no_document_links_to_what_is_not_there():
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    targets = [
+        (each, link) for each in documents for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", each.read_text())
+    ]
+    assert [f"{each.name}: {link}" for each, link in targets if not (each.parent / link).exists()] == []
