@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from providers.base import (
     SendResult,
 )
 from providers.faults import Fail, Fault, answer, fault_from, fault_now
+from providers.happenings import Cursor, Event, Happenings, Truth
 from providers.life import live
 from providers.nature import DEFAULT_SCALE, STAGES, Stage
 from providers.people import Person, Population, nature_of, person_of
@@ -46,55 +46,6 @@ from recall.settings import Settings
 
 AUTHORITATIVE_AFTER_SECONDS = 30
 _BATCH = 1000  # people written per transaction
-
-Cursor = tuple[int, ...]  # what to acknowledge once it is kept
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something a person did, as the host would tell it."""
-
-    key: str
-    user: str
-    name: str
-    at: Instant
-    properties: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Happenings:
-    """What became known, earliest first. Told again until `cursor` is acknowledged."""
-
-    events: tuple[Event, ...]
-    receipts: tuple[ProviderEvent, ...]
-    opt_outs: tuple[ProviderEvent, ...]  # inbound: with the address, without a ref
-    cursor: Cursor
-
-    def __bool__(self) -> bool:
-        return bool(self.cursor)
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Both halves of the experiment for one person: the same draws with and without messages.
-
-    `untreated` and `actual` give when each kind of event first happens after the person became dormant.
-    """
-
-    user: str
-    stage: Stage
-    silent_since: Instant
-    enters_at: Instant
-    untreated: Mapping[str, Instant]
-    actual: Mapping[str, Instant]
-
-    @property
-    def returned_untreated_at(self) -> Instant | None:
-        return self.untreated.get("visited")
-
-    @property
-    def returned_actual_at(self) -> Instant | None:
-        return self.actual.get("visited")
 
 
 def populate(
@@ -114,12 +65,16 @@ def populate(
         raise Misconfigured("a world starts on a whole second")
     shares = stages or {stage: shape.share for stage, shape in STAGES.items()}
     population = Population(n=n, seed=seed, start=start, days=days, scale=scale, stages=shares)
-    world_file.create(path, population)
-    with world_open(path) as connection:
+    if path.exists():
+        raise Misconfigured(f"{path.name} exists: delete it first if that world is over")
+    draft = path.with_name(f"{path.name}.draft")  # becomes the world when it is whole
+    world_file.create(draft, population)
+    with world_open(draft) as connection:
         numbers = iter(range(n))
         while batch := list(islice(numbers, _BATCH)):
             with transaction(connection):
                 _settle_people(connection, population, batch)
+    draft.replace(path)
     return population
 
 

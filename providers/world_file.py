@@ -90,10 +90,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def create(path: Path, population: Population) -> None:
-    """Lay an empty world; refuses to write over one."""
-    if path.exists():
-        raise Misconfigured(f"{path.name} exists: delete it first if that world is over")
+    """Lay an empty world, in place of one that was never finished."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        leftover.unlink(missing_ok=True)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("pragma journal_mode = wal")

@@ -23,10 +23,11 @@ from journeys.words import AddressKind, Cause, Channel, Outcome, ReceiptKind
 from providers import world_file
 from providers.base import Address, Content, Outbound, ProviderEvent, SendResult
 from providers.faults import Fail, Fault, switch_fault
+from providers.happenings import Event
 from providers.nature import Stage
 from providers.people import Person, is_dead
 from providers.registry import open_provider
-from providers.world import Event, World, accepted_log, people, populate, truth
+from providers.world import World, accepted_log, people, populate, truth
 from providers.world_desk import Mishaps
 from recall.clock import DAY, HOUR, FixedClock
 from recall.errors import Misconfigured
@@ -175,6 +176,9 @@ def test_one_seed_makes_one_world_and_another_seed_another(tmp_path: Path):
 def test_a_world_is_not_written_over_and_a_missing_one_is_told(path: Path, tmp_path: Path, clock: FixedClock):
     with pytest.raises(Misconfigured, match="exists"):
         populate(path, n=1, seed=1, start=NOW, days=1)
+    (tmp_path / "half.db.draft").write_text("killed while it was made")
+    populate(tmp_path / "half.db", n=1, seed=1, start=NOW, days=1)
+    assert [one.name for one in tmp_path.glob("half*")] == ["half.db"]
     with pytest.raises(Misconfigured, match="populate"):
         World(tmp_path / "nowhere.db", clock=clock)
     with pytest.raises(Misconfigured, match="days"):
