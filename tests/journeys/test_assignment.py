@@ -59,9 +59,7 @@ def test_rollout_programme_holdout_journey_holdout_and_arm_are_independent() -> 
 
 
 def test_who_is_held_out_twice_belongs_to_the_programme() -> None:
-    held = {
-        user: holdout_of(user, policy="p", programme_percent=30, journey="j", journey_percent=30) for user in USERS
-    }
+    held = {user: holdout_of(user, policy="p", programme_percent=30, journey="j", journey_percent=30) for user in USERS}
     for user, kind in held.items():
         if in_holdout("programme:p", user, 30):
             assert kind is Holdout.PROGRAMME
