@@ -59,7 +59,8 @@ class Person:
     locale: str
     jurisdiction: str
     stage: Stage  # when the world begins
-    created_at: Instant  # registered; addresses were proved then
+    created_at: Instant  # registered, and agreed to be written to
+    proved_at: Instant  # last proof that the addresses are theirs: signed in with a code before falling silent
     phone: str = field(repr=False)  # E.164
     email: str = field(repr=False)  # "" = none
     push_token: str = field(repr=False)  # "" = no permission
@@ -111,6 +112,7 @@ def person_of(nature: Nature, number: int, *, created_at: Instant) -> Person:
         jurisdiction="CN",
         stage=nature.stage,
         created_at=created_at,
+        proved_at=nature.silent_since,
         phone=f"+86139{number if own else number - 1:08d}",
         email=f"user{number}@example.com" if email else "",
         push_token=f"token-{seed}-{number}" if push else "",

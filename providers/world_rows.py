@@ -60,6 +60,7 @@ def person_from(row: Sequence[Any], seed: int) -> tuple[Person, Nature, int]:
         jurisdiction=jurisdiction,
         stage=Stage(stage),
         created_at=created_at,
+        proved_at=silent_since,
         phone=phone,
         email=email,
         push_token=push_token,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import phonenumbers
 import pytest
+import yaml
 
 from journeys.words import AddressKind, Cause, Channel, Outcome, ReceiptKind
 from providers import world_file
@@ -138,6 +139,7 @@ def test_people_are_what_a_host_would_import(path: Path):
         assert (Channel.PUSH in channels) == bool(one.push_token)
         assert (Channel.EMAIL in channels) == bool(one.email)
         assert all(consent.at == one.created_at for consent in one.consents)
+        assert one.created_at <= one.proved_at
         assert one.phone not in repr(one)
     assert 0 < 1500 - len({one.phone for one in everybody}) < 40  # families share a number
 
@@ -157,6 +159,35 @@ def test_the_past_is_told_first_and_fits_the_stage(path: Path, clock: FixedClock
         history = histories[one.user]
         assert history[0] == "registered"
         assert last[one.stage] in history
+
+
+@pytest.mark.parametrize(
+    ("journey", "stage"),
+    [
+        ("registered-3d", Stage.REGISTERED),
+        ("application-3d", Stage.APPLICATION),
+        ("granted-7d", Stage.GRANTED),
+        ("settled-30d", Stage.SETTLED),
+    ],
+)
+def test_each_stage_can_enter_its_journey_and_reach_the_goal(path: Path, clock: FixedClock, journey: str, stage: Stage):
+    text = (Path(__file__).parents[2] / "journeys" / "catalogue" / f"{journey}.yaml").read_text("utf-8")
+    written = yaml.safe_load(text)
+    events = World(path, clock=clock).take_until(NOW + 365 * DAY, 10**9).events
+    users = {one.user for one in people(path) if one.stage is stage}
+    assert {event.user for event in events if event.name == written["entry"]["anchor"]} >= users
+    goals = written["goal"].get("any") or [written["goal"]["event"]]
+    entered = {one.user: one.enters_at for one in truth(path) if one.user in users}
+    assert any(event.user in users and event.at > entered[event.user] for event in events if event.name in goals)
+
+
+def test_people_agreed_to_what_the_shipped_policy_asks_for(path: Path):
+    text = (Path(__file__).parents[2] / "journeys" / "policies" / "cn-consumer-finance.yaml").read_text("utf-8")
+    policy = yaml.safe_load(text)
+    for one in people(path):
+        agreed = {consent.channel.value for consent in one.consents if consent.purpose == policy["consent"]["purpose"]}
+        assert {"sms", "call"} <= agreed
+        assert all(one.attributes[rule["attribute"]] == rule["is"] for rule in policy["eligible"])
 
 
 def test_only_the_stages_asked_for(tmp_path: Path):
