@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy import Connection, and_, case, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from journeys.words import ADDRESS_OF, AddressKind, Channel, Outcome, ReceiptKind
@@ -98,13 +98,19 @@ def _apply(
 
 
 def _stamp(connection: Connection, receipt: Any, send: Any) -> None:
-    """The earliest time of each kind; the outcome of a call is the one told last by the vendor's clock."""
+    """The earliest time of each kind, and the outcome told with it: the same whatever came first."""
     column = _S.c[f"{receipt.kind}_at"]
     earliest = case((or_(column.is_(None), column > receipt.at), receipt.at), else_=column)
     values: dict[str, Any] = {column.name: earliest}
-    if receipt.kind == ReceiptKind.ANSWERED.value and receipt.detail:
-        values["answer"] = receipt.detail
+    if receipt.detail and send.channel in _WITH_OUTCOME and receipt.kind in _OUTCOME_KINDS:
+        sooner = or_(column.is_(None), column > receipt.at, and_(column == receipt.at, _S.c.answer > receipt.detail))
+        unanswered = true() if receipt.kind == ReceiptKind.ANSWERED.value else _S.c.answered_at.is_(None)
+        values["answer"] = case((and_(sooner, unanswered), receipt.detail), else_=_S.c.answer)
     connection.execute(_S.update().where(_S.c.id == send.id).values(**values))
+
+
+_WITH_OUTCOME = (Channel.CALL.value, Channel.TASK.value)
+_OUTCOME_KINDS = (ReceiptKind.ANSWERED.value, ReceiptKind.UNDELIVERED.value)  # an answer outweighs "no_answer"
 
 
 def _learn_address(connection: Connection, kind: ReceiptKind, receipt: Any, send: Any) -> None:
