@@ -34,7 +34,9 @@ from journeys.words import Cause, Channel, End, EntryReason, Outcome, Reason, Re
 from journeys.written import read_keys
 from recall.clock import Instant
 
-Act = Literal["pause", "resume", "kill_switch_on", "kill_switch_off", "suppress", "unsuppress", "erase", "exit"]
+Act = Literal[
+    "pause", "resume", "kill_switch_on", "kill_switch_off", "approve", "suppress", "unsuppress", "erase", "exit"
+]
 
 
 def _local_time(text: str) -> str:
@@ -109,6 +111,15 @@ class GivenReaction(Model):
         return self
 
 
+class GivenPassage(Model):
+    """A passage of a user through another journey that has ended."""
+
+    user: UserId
+    journey: Identifier
+    ended: End
+    at: LocalTime
+
+
 class GivenAct(Model):
     """What an operator does."""
 
@@ -155,6 +166,7 @@ class Scenario(Model):
     users: tuple[GivenUser, ...] = Field(min_length=1)
     events: tuple[GivenEvent, ...] = ()
     changes: tuple[GivenChange, ...] = ()
+    passages: tuple[GivenPassage, ...] = ()
     reactions: tuple[GivenReaction, ...] = ()
     acts: tuple[GivenAct, ...] = ()
     expect: tuple[Expected, ...] = ()
@@ -163,8 +175,8 @@ class Scenario(Model):
     @model_validator(mode="after")
     def _known_users(self) -> Scenario:
         known = {user.id for user in self.users}
-        told: list[GivenEvent | GivenChange | GivenReaction | GivenAct | Expected]
-        told = [*self.events, *self.changes, *self.reactions, *self.acts, *self.expect]
+        told: list[GivenEvent | GivenChange | GivenPassage | GivenReaction | GivenAct | Expected]
+        told = [*self.events, *self.changes, *self.passages, *self.reactions, *self.acts, *self.expect]
         for user in (*(item.user for item in told if item.user), *self.not_entered):
             if user not in known:
                 raise ValueError(f"{user!r} is not among the users; add it to users")

@@ -68,7 +68,7 @@ class Template(Model):
 
     schema_: Literal["recall.template/v1"] = Field(alias="schema")
     id: Identifier
-    values: dict[AttributeName, Literal["required"] | Variable] = Field(default_factory=dict)
+    values: dict[AttributeName, Literal["required", "optional"] | Variable] = Field(default_factory=dict)
     push: Texts = Field(default_factory=dict)
     sms: Texts = Field(default_factory=dict)
     email: Texts = Field(default_factory=dict)
@@ -306,10 +306,14 @@ class _Writer:
         self._html = _Text((parts["html"],), self.names, html=True) if "html" in parts else None
 
     def write_all(self, people: Sequence[Mapping[str, str]]) -> list[Rendered | RenderFailed]:
-        """All who have every value in one render; the others, or all when that fails, one by one."""
-        complete = [values for values in people if len(values) == len(self.names)]
-        together = iter(self._write_together(complete))
-        return [next(together) if len(values) == len(self.names) else self._write(values) for values in people]
+        """All who lack the same values in one render, and one by one when that fails."""
+        groups: dict[frozenset[str], list[int]] = {}
+        for n, values in enumerate(people):
+            groups.setdefault(frozenset(values), []).append(n)
+        found: dict[int, Rendered | RenderFailed] = {}
+        for numbers in groups.values():
+            found.update(zip(numbers, self._write_together([people[n] for n in numbers]), strict=True))
+        return [found[n] for n in range(len(people))]
 
     def _write_together(self, people: Sequence[Mapping[str, str]]) -> list[Rendered | RenderFailed]:
         from jinja2 import TemplateError
@@ -353,6 +357,7 @@ class _Text:
     def __init__(self, parts: Sequence[str], names: Sequence[str], *, html: bool) -> None:
         environment = _environment(html=html)
         self._names = names
+        self._undefined = environment.undefined
         self._parts = [environment.from_string(part) for part in parts]
         # The loop binds each person's values to the very names the text uses (`_` lets one name stand in a list).
         targets = ", ".join((*names, "_"))
@@ -365,7 +370,8 @@ class _Text:
 
     def render_all(self, people: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]] | None:
         """The parts of every person; None when a value holds one of the separators."""
-        rows = [(*(values[name] for name in self._names), "") for values in people]
+        missing = {name: self._undefined(name=name) for name in self._names}
+        rows = [(*(values.get(name, missing[name]) for name in self._names), "") for values in people]
         texts = self._chunk.render(people=rows if self._names else [""] * len(rows)).split(_ROW)
         split = [tuple(text.split(_PART)) for text in texts[:-1]]
         if len(split) != len(people) or any(len(parts) != len(self._parts) for parts in split):
