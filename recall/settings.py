@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     default_region: str | None = None  # ISO 3166 region of phone numbers written without a country code
     world_url: str = ""  # file of the simulated people; "" = var_dir/world.db
     provider_options: dict[str, dict[str, str]] = Field(default_factory=dict)
+    retry_seconds: float = Field(10.0, gt=0)  # pause before a failed batch is tried again; doubles each time
     public_url: str = ""  # where vendors and people reach `recall serve`
     log_level: str = "INFO"
 
@@ -42,5 +43,6 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: object) -> Settings:
-    """The settings of this process; `overrides` win over the environment."""
-    return Settings(**overrides)  # type: ignore[arg-type]  # values are checked by pydantic
+    """The settings of this process; `overrides` win over the environment. `var_dir` is read below `project_dir`."""
+    read = Settings(**overrides)  # type: ignore[arg-type]  # values are checked by pydantic
+    return read.model_copy(update={"var_dir": read.project_dir / read.var_dir})

@@ -81,8 +81,7 @@ def load_settings(project: Path | None, database: str | None) -> Settings:
     if database is not None:
         given["database_url"] = database
     try:
-        read = settings.load(**given)
+        return settings.load(**given)
     except ValidationError as error:
         wrong = [f"RECALL_{'.'.join(map(str, part['loc']))}".upper() + f": {part['msg']}" for part in error.errors()]
         raise Misconfigured(f"settings: {'; '.join(wrong)}; correct the environment or the project's .env") from None
-    return read.model_copy(update={"var_dir": read.project_dir / read.var_dir})

@@ -87,7 +87,11 @@ def open_store(settings: Settings) -> Store:
     engine = open_engine(settings.store_url)
     store = Store(engine, load_address_key(settings))
     if not settings.allow_weak_durability:
-        refuse_weak_durability(store)
+        try:
+            refuse_weak_durability(store)
+        except Misconfigured:
+            store.close()
+            raise
     return store
 
 
@@ -108,6 +112,7 @@ def _open_sqlite(url: str) -> Engine:
     database = make_url(url).database
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
+        Path(database).touch(mode=0o600)  # it holds phones and e-mails
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")
@@ -176,15 +181,16 @@ def load_address_key(settings: Settings) -> bytes:
 def confirm_address_key(store: Store) -> None:
     """Keep the key's fingerprint at first use, refuse another key ever after: suppressions would stop matching."""
     fingerprint = hashlib.sha256(b"recall address key:" + store.address_key).hexdigest()[:16]
-    with store.writing() as connection:
-        known = read_fact(connection, "address_key")
-        if known is None:
-            write_fact(connection, "address_key", fingerprint)
-        elif known != fingerprint:
-            raise Misconfigured(
-                "the address key is not the one this store was made with, so opt-outs would not be recognised; "
-                "set RECALL_ADDRESS_KEY (or restore address.key) to the original key"
-            )
+    known = store.fact("address_key")
+    if known is None:
+        with store.writing() as connection:
+            known = read_fact(connection, "address_key") or fingerprint
+            write_fact(connection, "address_key", known)
+    if known != fingerprint:
+        raise Misconfigured(
+            "the address key is not the one this store was made with, so opt-outs would not be recognised; "
+            "set RECALL_ADDRESS_KEY (or restore address.key) to the original key"
+        )
 
 
 class StoreClock:
