@@ -12,6 +12,12 @@ from recall.settings import load
 from recall.store.due import oldest_due
 
 
+def tell(word: str) -> None:
+    """Say to the test how far this process is."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
 def main(project: str, database: str, journey: str) -> None:
     settings = load(
         project_dir=project,
@@ -21,13 +27,13 @@ def main(project: str, database: str, journey: str) -> None:
         allow_weak_durability=True,
     )
     setup = open_setup(settings)
-    print("ready", flush=True)
+    tell("ready")
     while True:
         run_journey(setup, journey)
         with setup.store.reading() as connection:
             oldest = oldest_due(connection)
         if oldest is None or oldest > setup.clock.now() + DAY // 24:
-            print("done", flush=True)
+            tell("done")
             return
 
 
