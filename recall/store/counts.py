@@ -1,0 +1,123 @@
+"""How many, by step and outcome? Plain counts for the tables people look at; never a rate and never a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+
+from journeys.words import Action, Holdout, SendState
+from recall.store import schema
+
+_D, _E, _J, _S, _T, _U = (
+    schema.decisions,
+    schema.enrolments,
+    schema.journeys,
+    schema.sends,
+    schema.steps,
+    schema.user_events,
+)
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Everybody who ever entered a journey, treated or held out."""
+
+    treated: int = 0
+    treated_goals: int = 0
+    held_out: int = 0
+    held_out_goals: int = 0
+    active: int = 0
+
+
+def doubts_by_journey(connection: Connection) -> dict[str, int]:
+    """Messages in doubt now; journeys without one are left out."""
+    doubts = (
+        select(_J.c.name, func.count())
+        .join(_S, _S.c.journey_id == _J.c.id)
+        .where(_S.c.state == SendState.IN_DOUBT.value)
+        .group_by(_J.c.name)
+    )
+    return {name: count for name, count in connection.execute(doubts)}
+
+
+def count_entered(connection: Connection, journey: str) -> Entered:
+    """Enrolments and goals inside the window, apart for treated people and holdout."""
+    rows = connection.execute(
+        select(_is_treated().label("treated"), func.count(), func.count(_E.c.goal_at), _sum(_E.c.active.is_(True)))
+        .where(_of(journey))
+        .group_by(_is_treated())
+    ).all()
+    by = {bool(treated): (users, goals) for treated, users, goals, _ in rows}
+    return Entered(*by.get(True, (0, 0)), *by.get(False, (0, 0)), active=sum(row[3] for row in rows))
+
+
+def count_ends(connection: Connection, journey: str) -> dict[str, int]:
+    """How passages of treated people ended."""
+    ends = select(_E.c.end_reason, func.count()).where(_of(journey), _is_treated(), _E.c.active.is_(False))
+    return {reason: count for reason, count in connection.execute(ends.group_by(_E.c.end_reason))}
+
+
+def count_sends(connection: Connection, journey: str) -> Sequence[Row[tuple[str, str, str, int, int, int, int, int]]]:
+    """(step, channel, state, sends, delivered, opened, clicked, answered), over all versions."""
+    return connection.execute(
+        select(
+            _T.c.name,
+            _S.c.channel,
+            _S.c.state,
+            func.count(),
+            func.count(_S.c.delivered_at),
+            func.count(_S.c.opened_at),
+            func.count(_S.c.clicked_at),
+            func.count(_S.c.answered_at),
+        )
+        .join(_T, and_(_T.c.version_id == _S.c.version_id, _T.c.step_id == _S.c.step_id))
+        .where(_S.c.journey_id == _journey_id(journey))
+        .group_by(_T.c.name, _S.c.channel, _S.c.state)
+    ).all()
+
+
+def count_skips(connection: Connection, journey: str) -> Sequence[Row[tuple[str, str, int]]]:
+    """(step, reason, times) of messages left out for good."""
+    left_out = (Action.SKIP.value, Action.ELSE.value)
+    return connection.execute(
+        select(_T.c.name, _D.c.reason, func.count())
+        .select_from(_D)
+        .join(_E, _E.c.id == _D.c.enrolment_id)
+        .join(_T, and_(_T.c.version_id == _E.c.version_id, _T.c.step_id == _D.c.step_id))
+        .where(_of(journey), _D.c.action.in_(left_out))
+        .group_by(_T.c.name, _D.c.reason)
+    ).all()
+
+
+def count_waiting(connection: Connection, journey: str) -> Sequence[Row[tuple[str, str | None, int]]]:
+    """(step, what holds them back, people) who rest on a step now; None = their time has not come."""
+    return connection.execute(
+        select(_T.c.name, _E.c.reason, func.count())
+        .join(_T, and_(_T.c.version_id == _E.c.version_id, _T.c.step_id == _E.c.step_id))
+        .where(_of(journey), _E.c.active.is_(True))
+        .group_by(_T.c.name, _E.c.reason)
+    ).all()
+
+
+def count_stage(connection: Connection, journey: str, event: str) -> int:
+    """Treated people who did this event after they entered."""
+    did = exists().where(_U.c.user_id == _E.c.user_id, _U.c.name == event, _U.c.last_at >= _E.c.entered_at)
+    return connection.execute(select(func.count()).select_from(_E).where(_of(journey), _is_treated(), did)).scalar_one()
+
+
+def _journey_id(journey: str) -> ColumnElement[int]:
+    return select(_J.c.id).where(_J.c.name == journey).scalar_subquery()
+
+
+def _of(journey: str) -> ColumnElement[bool]:
+    return _E.c.journey_id == _journey_id(journey)
+
+
+def _is_treated() -> ColumnElement[bool]:
+    return _E.c.holdout == Holdout.TREATED.value
+
+
+def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count().filter(condition)

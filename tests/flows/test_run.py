@@ -1,0 +1,108 @@
+"""Does a run send what is due, name what failed, and tell nobody's phone to Prefect?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+from flows.run import run_journey
+from providers.faults import Fail, Fault, switch_fault
+from recall.clock import DAY
+from recall.errors import Misconfigured
+from recall.store.controls import ControlKind, set_control
+from tests.engine.conftest import Scene
+
+pytestmark = pytest.mark.prefect
+
+TWO_DUE_STEPS = """
+  - {push: come-back}
+  - {sms: come-back}
+"""
+
+
+def run(journey: str = "settled-30d", **given: Any) -> Any:
+    return asyncio.run(run_journey(journey, return_state=True, **given))
+
+
+async def artifact(key: str) -> Any:
+    async with get_client() as client:
+        found = await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    return found[0].data if found else None
+
+
+def test_a_run_sends_what_is_due_and_shows_it(prefect_server: None, scene: Scene):
+    version = scene.publish()
+    for n in range(3):
+        scene.add_user(f"u{n}")
+    scene.enrol(version, "u0", "u1", "u2")
+    state = run()
+    assert (state.name, state.message) == ("Completed", "push-1: accepted 3")
+    assert sorted(scene.sent()) == [("u0", "push"), ("u1", "push"), ("u2", "push")]
+    assert "accepted 3" in asyncio.run(artifact("recall-settled-30d-summary"))
+    assert "push-1 [push]" in asyncio.run(artifact("recall-settled-30d-funnel"))
+    assert asyncio.run(artifact("recall-settled-30d-progress")) == 100.0
+
+
+def test_an_idle_run_says_so_and_shows_nothing(prefect_server: None, scene: Scene):
+    scene.publish(name="nobody-here")
+    state = run("nobody-here")
+    assert (state.type.value, state.name) == ("COMPLETED", "Idle")
+    assert asyncio.run(artifact("recall-nobody-here-summary")) is None
+
+
+def test_an_outage_ends_the_run_red_and_names_the_step(prefect_server: None, scene: Scene):
+    version = scene.publish()
+    scene.add_user("u1")
+    scene.enrol(version, "u1")
+    switch_fault(scene.outbox, Fault(fail=Fail.CONNECT))
+    state = run()
+    assert state.type.value == "FAILED"
+    assert "push-1 failed" in state.message
+    assert "outbox cannot be reached" in state.message
+    switch_fault(scene.outbox, None)
+    assert run().message == "push-1: accepted 1"
+    assert scene.sent() == [("u1", "push")]
+
+
+def test_one_failed_step_does_not_stop_the_others(prefect_server: None, scene: Scene):
+    version = scene.publish()
+    for user in ("u1", "u2"):
+        scene.add_user(user)
+    scene.enrol(version, "u1")
+    sms = next(node.id for node in version.program.nodes if node.name == "sms-2")
+    scene.enrol(version, "u2", step_id=sms)
+    scene.setup.providers["outbox"].fail_channel = "push"  # type: ignore[attr-defined]
+    state = run()
+    assert state.type.value == "FAILED"
+    assert "push-1 failed" in state.message
+    assert scene.sent() == [("u2", "sms")]
+
+
+def test_a_user_gets_one_message_per_run_even_where_two_steps_have_become_due(prefect_server: None, scene: Scene):
+    version = scene.publish()
+    scene.add_user("u1")
+    scene.enrol(version, "u1")
+    for expected in (1, 2, 3):
+        run()
+        run()
+        assert len(scene.sent()) == expected
+        scene.later(3 * DAY)
+
+
+def test_a_journey_nobody_published_fails_the_run(prefect_server: None, scene: Scene):
+    with pytest.raises(Misconfigured, match="no journey 'nonsense'"):
+        asyncio.run(run_journey("nonsense"))
+
+
+def test_a_paused_journey_sends_nothing_and_says_why(prefect_server: None, scene: Scene):
+    version = scene.publish()
+    scene.add_user("u1")
+    scene.enrol(version, "u1")
+    with scene.store.writing() as connection:
+        set_control(connection, ControlKind.PAUSED, "settled-30d", who="test", why="wrong coupon", at=scene.now)
+    assert run().message == "push-1: held back: paused"
+    assert scene.sent() == []
