@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +41,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database URL, with the SQLite default filled in."""
         return self.database_url or f"sqlite:///{(self.var_dir / 'recall.db').resolve()}"
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a process we start: this one's, with `more` on top."""
+    return {**os.environ, **more}
 
 
 def load(**overrides: object) -> Settings:

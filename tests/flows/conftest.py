@@ -16,9 +16,7 @@ from tests.engine.conftest import Scene
 
 
 @pytest.fixture
-def scene(
-    sqlite_store: Store, settings: Settings, now: Instant, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Scene]:
+def scene(sqlite_store: Store, settings: Settings, now: Instant, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """The scene of the engine's tests, with which the tasks of this process work."""
     monkeypatch.setenv("RECALL_RETRY_SECONDS", "0.1")
     clock = FixedClock(now)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,18 +12,27 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.run import run_journey
+from journeys.words import Channel
+from providers.base import Outbound, SendResult
 from providers.faults import Fail, Fault, switch_fault
+from providers.outbox import Outbox
 from recall.clock import DAY
-from recall.errors import Misconfigured
+from recall.errors import Misconfigured, Transient
 from recall.store.controls import ControlKind, set_control
+from tasks.setup import use
 from tests.engine.conftest import Scene
 
 pytestmark = pytest.mark.prefect
 
-TWO_DUE_STEPS = """
-  - {push: come-back}
-  - {sms: come-back}
-"""
+
+class WithoutPush(Outbox):
+    """An outbox whose push gateway is away."""
+
+    async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
+        if any(message.channel is Channel.PUSH for message in batch):
+            raise Transient("the push gateway is away")
+        async for result in super().send(batch):
+            yield result
 
 
 def run(journey: str = "settled-30d", **given: Any) -> Any:
@@ -75,7 +86,7 @@ def test_one_failed_step_does_not_stop_the_others(prefect_server: None, scene: S
     scene.enrol(version, "u1")
     sms = next(node.id for node in version.program.nodes if node.name == "sms-2")
     scene.enrol(version, "u2", step_id=sms)
-    scene.setup.providers["outbox"].fail_channel = "push"  # type: ignore[attr-defined]
+    use(replace(scene.setup, providers={"outbox": WithoutPush(scene.outbox, clock=scene.clock)}))
     state = run()
     assert state.type.value == "FAILED"
     assert "push-1 failed" in state.message
