@@ -182,16 +182,15 @@ def test(app: App, id: str | None, shipped: bool) -> int:
       recall journey test settled-30d
     """
     from recall.cli.journey_files import read_project
-    from recall.engine.scenarios import count_scenarios, play_project
+    from recall.engine.scenarios import cases_of, empty_store
 
-    project = read_project(app, shipped=shipped)
-    total = count_scenarios(project, id)
-    if id is None and not total:
+    cases = cases_of(read_project(app, shipped=shipped), id)
+    if not cases:
         raise Misconfigured("there are no scenarios yet; write journeys/ID.scenarios.yaml (docs/scenarios.md)")
     played: list[Played] = []
-    with app.output.progress("scenarios", total) as advance:
-        for each in play_project(project, id):
-            played.append(each)
+    with app.output.progress("scenarios", len(cases)) as advance, empty_store() as empty:
+        for case in cases:
+            played.append(case.play(empty))
             advance(1)
     failed = [each for each in played if not each.is_as_expected]
     data = {"ok": not failed, "scenarios": [_played(each) for each in played]}

@@ -55,8 +55,28 @@ class Played:
         return not self.differences
 
 
-def play_project(project: Project, journey: str | None = None) -> Iterator[Played]:
-    """Play every scenario of a project (or of one journey), in the order of the files.
+@dataclass(frozen=True)
+class Case:
+    """One scenario of a project, ready to be played."""
+
+    project: Project
+    programs: Mapping[str, Program]
+    journey: str
+    scenario: Scenario
+    file: str
+
+    def __str__(self) -> str:
+        return f"{self.journey}: {self.scenario.name}"
+
+    def play(self, empty: Path) -> Played:
+        """Play it on a copy of an empty store (see `empty_store`)."""
+        actual = play(self.project, self.programs, self.journey, self.scenario, empty=empty)
+        differences = compare(self.scenario.expectation(), actual)
+        return Played(self.journey, self.scenario.name, self.file, actual, differences)
+
+
+def cases_of(project: Project, journey: str | None = None) -> list[Case]:
+    """Every scenario of a project (or of one journey), in the order of the files.
 
     Raises BadFile when lint finds an error, Misconfigured for a journey that has no scenarios.
     """
@@ -65,26 +85,32 @@ def play_project(project: Project, journey: str | None = None) -> Iterator[Playe
             f"there are no scenarios for {journey!r}; write journeys/{journey}.scenarios.yaml (docs/scenarios.md)"
         )
     programs = compile_project(project)
-    with _empty_store() as template:
-        for name, loaded in sorted(project.scenarios.items()):
-            for scenario in loaded.noun.scenarios if journey in (None, name) else ():
-                actual = play(project, programs, name, scenario, template=template)
-                differences = compare(scenario.expectation(), actual)
-                yield Played(name, scenario.name, loaded.file, actual, differences)
+    return [
+        Case(project, programs, name, scenario, loaded.file)
+        for name, loaded in sorted(project.scenarios.items())
+        if journey in (None, name)
+        for scenario in loaded.noun.scenarios
+    ]
 
 
-def count_scenarios(project: Project, journey: str | None = None) -> int:
-    """How many scenarios `play_project` plays."""
-    return sum(len(each.noun.scenarios) for name, each in project.scenarios.items() if journey in (None, name))
+@contextmanager
+def empty_store() -> Iterator[Path]:
+    """A migrated store without anybody in it, made once and copied for each scenario."""
+    with tempfile.TemporaryDirectory(prefix="recall-scenarios-") as folder:
+        path = Path(folder) / "empty.db"
+        engine = open_engine(f"sqlite:///{path}")
+        migrate(engine)
+        engine.dispose()  # the last connection moves everything from the WAL into the file
+        yield path
 
 
 def play(
-    project: Project, programs: Mapping[str, Program], journey: str, scenario: Scenario, *, template: Path
+    project: Project, programs: Mapping[str, Program], journey: str, scenario: Scenario, *, empty: Path
 ) -> Outcomes:
-    """What happens in one scenario, played on a copy of `template` (an empty, migrated SQLite store)."""
+    """What happens in one scenario, played on a copy of an empty store."""
     with tempfile.TemporaryDirectory(prefix="recall-scenario-") as name:
         folder = Path(name)
-        shutil.copyfile(template, folder / "recall.db")
+        shutil.copyfile(empty, folder / "recall.db")
         store = Store(open_engine(f"sqlite:///{folder / 'recall.db'}"), _KEY)
         try:
             return _prepare(store, folder, project, programs, journey, scenario).play()
@@ -126,17 +152,6 @@ def _walked_before(programs: Mapping[str, Program], scenario: Scenario) -> list[
         if name not in programs:
             raise Misconfigured(f"{scenario.name!r}: there is no journey {name!r} to have been through")
     return [programs[name] for name in names]
-
-
-@contextmanager
-def _empty_store() -> Iterator[Path]:
-    """A migrated store without anybody in it, made once and copied for each scenario."""
-    with tempfile.TemporaryDirectory(prefix="recall-scenarios-") as folder:
-        path = Path(folder) / "empty.db"
-        engine = open_engine(f"sqlite:///{path}")
-        migrate(engine)
-        engine.dispose()  # the last connection moves everything from the WAL into the file
-        yield path
 
 
 @cache
