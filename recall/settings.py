@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -16,6 +16,11 @@ class Mode(StrEnum):
     REHEARSAL = "rehearsal"  # everything but the call
     TEST_RECIPIENTS = "test-recipients"  # only users marked as test recipients
     LIVE = "live"
+
+
+def _listed(value: object) -> object:
+    """Several values in one variable, separated by commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -35,6 +40,12 @@ class Settings(BaseSettings):
     provider_options: dict[str, dict[str, str]] = Field(default_factory=dict)
     retry_seconds: float = Field(10.0, gt=0)  # pause before a failed batch is tried again; doubles each time
     public_url: str = ""  # where vendors and people reach `recall serve`
+    signing_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed)] = ()  # the first one signs
+    web_api_keys: dict[str, SecretStr] = Field(default_factory=dict)  # id -> secret; who may POST /events, /consents
+    link_hosts: Annotated[frozenset[str], NoDecode, BeforeValidator(_listed)] = frozenset()  # where links may lead
+    app_scheme: str = ""  # of the app's deep links: "example" for example://loan
+    store_url_ios: str = ""  # where the app is to be had
+    store_url_android: str = ""
     log_level: str = "INFO"
 
     @property

@@ -544,3 +544,39 @@ runs = Table(  # one pass over everything due in a journey
     _at("ended_at", null=True),
     Column("counts", Text),  # JSON
 )
+
+# --- what comes back from people ---------------------------------------------------------------------------
+
+links = Table(  # the short address in a message, and the only place a click on it may lead
+    "links",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("ref", Text, nullable=False),  # of the send
+    Column("target", Text, nullable=False),
+    _at("at"),
+)
+
+inbound = Table(  # replies that meant something; unique per vendor event, so that a repeated START cannot undo a STOP
+    "inbound",
+    metadata,
+    _id(),
+    Column("provider", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    _at("at"),
+    _at("received_at"),
+    Column("channel", Text, nullable=False, server_default=""),
+    Column("kind", Text, nullable=False),  # of the address: phone | email
+    Column("hash", Text, nullable=False),  # of the address
+    Column("meaning", Text, nullable=False),  # stop | start | review
+    Column("text", Text),  # only where a person must read it; phones and e-mails masked; NULL once handled or erased
+    _at("handled_at", null=True),
+    Column("handled_by", Text),
+    Column("verdict", Text),  # stop | nothing
+    UniqueConstraint("provider", "event_id"),
+)
+Index(
+    "inbound_to_review",
+    inbound.c.id,
+    postgresql_where=text("meaning = 'review' and handled_at is null"),
+    sqlite_where=text("meaning = 'review' and handled_at is null"),
+)
