@@ -20,7 +20,7 @@ from journeys.policy import DayWindows, Policy
 from journeys.rules import Rule
 from journeys.scenarios import ScenarioFile
 from journeys.segment import NamedSegment
-from journeys.templates import Template
+from journeys.templates import Template, ValueField
 from journeys.values import (
     AttributeName,
     ClockTime,
@@ -46,6 +46,12 @@ _SPANS: Schema = {"anyOf": [_SPAN, {"type": "array", "items": _SPAN}]}
 _DURATION: Schema = {"type": "string", "pattern": r"^\d{1,4}[dhm]$", "examples": ["3d", "12h", "30m"]}
 _STEPS: Schema = {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1}
 
+_VALUE: Schema = {
+    "type": "object",
+    "properties": {"default": _SCALAR, "optional": {"enum": [True, False, "true", "false"]}},
+    "additionalProperties": False,
+}
+
 # Types whose spelling in a file differs from what the noun holds.
 _SPELLED: list[tuple[Any, Schema]] = [
     (DurationField, _DURATION),
@@ -60,6 +66,7 @@ _SPELLED: list[tuple[Any, Schema]] = [
     (Identifier, {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}),
     (EventName, {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_.-]{0,63}$"}),
     (AttributeName, {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,63}$"}),
+    (ValueField, {"anyOf": [{"enum": ["required", "optional"]}, _VALUE]}),
     (Rule, {"$ref": "#/$defs/rule"}),
     (str, _SCALAR),
 ]

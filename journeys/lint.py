@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from journeys.journey import CampaignAnchor, DateAnchor, Journey, PolicyByJurisdiction, TriggerAnchor
 from journeys.lint_messages import lint_messages
-from journeys.lint_steps import lint_steps
+from journeys.lint_steps import lint_steps, too_many_steps
 from journeys.loader import Loaded
 from journeys.policy import Policy
 from journeys.problems import did_you_mean
@@ -45,6 +45,9 @@ def lint(
     other_journeys: Mapping[str, Journey],
 ) -> list[Problem]:
     """Every error and warning of one journey, by line; `other_journeys` may hold the journey itself."""
+    too_long = too_many_steps(journey)
+    if too_long:
+        return [too_long]
     others = {name: other for name, other in other_journeys.items() if name != journey.noun.id}
     mine = [policy for _, policy in cases(journey.noun, policies)]
     found = [

@@ -30,12 +30,15 @@ def lint_messages(
 ) -> Iterator[Problem]:
     """Every error and warning about the messages of a journey under the policies it may come under."""
     used: set[Channel] = set()
-    for place, step in each_step(journey.noun.steps):
+    steps = dict(each_step(journey.noun.steps))
+    for place, step in steps.items():
         if isinstance(step, Message):
             used.add(step.channel)
             yield from _message(journey, step, place, policies, templates)
         elif isinstance(step, Wait) and step.next:
-            yield from _weekday(journey, step.next, (*place, "wait", "next"), policies)
+            following = steps.get((*place[:-1], int(place[-1]) + 1))
+            if isinstance(following, Message):
+                yield from _weekday(journey, step.next, (*place, "wait", "next"), policies, following.channel)
     for channel in journey.noun.window or {}:
         yield from _window(journey, channel, policies, used)
 
@@ -169,15 +172,15 @@ def _shown(days: DayWindows) -> str:
     return ", ".join(f"{clock_text(start)}-{clock_text(end)}" for start, end in spans)
 
 
-def _weekday(journey: Loaded[Journey], text: str, place: Place, policies: Sequence[Policy]) -> Iterator[Problem]:
+def _weekday(
+    journey: Loaded[Journey], text: str, place: Place, policies: Sequence[Policy], channel: Channel
+) -> Iterator[Problem]:
     """A wait for `thu 22:00` would only ever be followed by a wait for the morning."""
     day, _, clock = text.partition(" ")
     minute = int(clock[:2]) * 60 + int(clock[3:])
     for policy in policies:
-        open_then = False
-        for days in policy.windows.values():
-            spans = days.weekend if day in ("sat", "sun") else days.workday
-            open_then = open_then or bool(common_spans(spans, ((minute, minute + 1),)))
-        if not open_then:
-            hint = "choose an hour inside its windows"
-            yield journey.problem(f"nothing is open at {text} under {policy.id}", hint, *place, severity="warning")
+        days = policy.windows.get(channel)
+        spans = () if days is None else days.weekend if day in ("sat", "sun") else days.workday
+        if days and not common_spans(spans, ((minute, minute + 1),)):
+            message = f"{channel} is closed at {text} under {policy.id}"
+            yield journey.problem(message, f"choose an hour within {_shown(days)}", *place, severity="warning")

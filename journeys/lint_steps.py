@@ -20,13 +20,17 @@ MAX_ATTEMPTS = 5
 _CLICKABLE = (Channel.PUSH, Channel.SMS, Channel.EMAIL, Channel.IN_APP)
 
 
+def too_many_steps(journey: Loaded[Journey]) -> Problem | None:
+    """The one thing said of a journey too long to be looked at further."""
+    count = sum(1 for _ in each_step(journey.noun.steps))
+    if count <= MAX_STEPS:
+        return None
+    return journey.problem(f"{count} steps are too many", f"the most is {MAX_STEPS}; make two journeys", "steps")
+
+
 def lint_steps(journey: Loaded[Journey]) -> list[Problem]:
     """Every error and warning about the order and shape of the steps."""
     steps = list(each_step(journey.noun.steps))
-    if len(steps) > MAX_STEPS:
-        return [
-            journey.problem(f"{len(steps)} steps are too many", f"the most is {MAX_STEPS}; make two journeys", "steps")
-        ]
     names = name_steps(journey.noun.steps)
     found = [
         *_unique(journey, names),

@@ -6,7 +6,7 @@ Times without a zone are local: those of a user by the user's clock, those of a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +49,17 @@ def _local_time(text: str) -> str:
 
 LocalTime = Annotated[str, AfterValidator(_local_time)]
 UserId = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _why_not(text: str) -> str:
+    known = [AUDIENCE, *(reason.value for reason in EntryReason)]
+    if text not in known:
+        raise ValueError(f"{text!r} is no reason not to enter; write one of: {', '.join(known)}")
+    return text
+
+
+AUDIENCE = "audience"  # not an entry reason: the user is no candidate at all
+WhyNot = Annotated[str, AfterValidator(_why_not)]
 
 
 def instant_of(local: str, zone: str) -> Instant:
@@ -170,7 +181,7 @@ class Scenario(Model):
     reactions: tuple[GivenReaction, ...] = ()
     acts: tuple[GivenAct, ...] = ()
     expect: tuple[Expected, ...] = ()
-    not_entered: dict[UserId, EntryReason | Literal["audience"]] = Field(default_factory=dict)
+    not_entered: dict[UserId, WhyNot] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known_users(self) -> Scenario:
@@ -236,7 +247,7 @@ class Outcomes:
     """What happened, or must happen, in one scenario."""
 
     happenings: tuple[Happening, ...] = ()
-    not_entered: Mapping[str, str] = field(default_factory=dict)  # user -> entry reason or "audience"
+    not_entered: Mapping[str, str] = field(default_factory=dict)  # user -> entry reason, or AUDIENCE
 
 
 def compare(expected: Outcomes, actual: Outcomes) -> list[str]:
@@ -261,22 +272,23 @@ def _by_kind(happenings: Iterable[Happening]) -> dict[_Kind, list[Happening]]:
     return groups
 
 
-def _compare_times(wanted: list[Happening], found: list[Happening], *, looked_for: bool) -> list[str]:
+def _compare_times(wanted: list[Happening], found: list[Happening], *, looked_for: bool) -> Iterator[str]:
     """The expected ones at their times; what remains on both sides is told in pairs."""
     missing, extra = list(wanted), []
     for happening in found:
         match = next((each for each in missing if each.at == happening.at and _same_step(each, happening)), None)
         if match:
             missing.remove(match)
-        else:
+        elif not looked_for:
             extra.append(happening)
-    if looked_for:
-        return [f"missing: {each}" for each in missing]
-    moved = [f"at another time: {a}, but it was {b.at}" for a, b in zip(missing, extra, strict=False)]
-    rest = [f"missing: {each}" for each in missing[len(extra) :]] + [
-        f"unexpected: {each}" for each in extra[len(missing) :]
-    ]
-    return moved + rest
+    for each in list(missing):
+        moved = next((other for other in extra if _same_step(each, other)), None)
+        if moved:
+            missing.remove(each)
+            extra.remove(moved)
+            yield f"at another time: {each}, but it was {moved.at}"
+    yield from (f"missing: {each}" for each in missing)
+    yield from (f"unexpected: {each}" for each in extra)
 
 
 def _same_step(wanted: Happening, found: Happening) -> bool:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from journeys.loader import Loaded, check_schema, finish, read_file
 from journeys.problems import Check
 from journeys.program import Program
-from journeys.values import AttributeName, Identifier, Model
+from journeys.values import AttributeName, Flag, Identifier, Model
 from journeys.words import Channel, Reason
 from journeys.written import read_keys
 from recall.errors import Misconfigured, Problem
@@ -41,10 +41,28 @@ Source = Annotated[str, Field(min_length=1, max_length=200_000)]
 # --- the file -------------------------------------------------------------------------------------------
 
 
-class Variable(Model):
-    """A value the template needs; without a default a person who lacks it is not written to."""
+class Value(Model):
+    """A value a text may use; without a default a person who lacks it is not written to, unless the text asks first."""
 
     default: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    optional: Flag = False  # the text asks `is defined`
+
+
+def _value(written: Any) -> Any:
+    """`required` and `optional` are short for a value without a default."""
+    if isinstance(written, str) and written not in ("required", "optional"):
+        raise ValueError(f"{written!r} does not say what if it is missing; write required, optional or {{default: …}}")
+    return Value(optional=written == "optional") if isinstance(written, str) else written
+
+
+def _own_name(name: str) -> str:
+    if name in _RESERVED or name in BUILT_IN:
+        raise ValueError(f"`{name}` is a word of the templates themselves; give the value another name")
+    return name
+
+
+ValueName = Annotated[AttributeName, AfterValidator(_own_name)]
+ValueField = Annotated[Value, BeforeValidator(_value)]
 
 
 class TemplateText(Model):
@@ -68,7 +86,7 @@ class Template(Model):
 
     schema_: Literal["recall.template/v1"] = Field(alias="schema")
     id: Identifier
-    values: dict[AttributeName, Literal["required", "optional"] | Variable] = Field(default_factory=dict)
+    values: dict[ValueName, ValueField] = Field(default_factory=dict)
     push: Texts = Field(default_factory=dict)
     sms: Texts = Field(default_factory=dict)
     email: Texts = Field(default_factory=dict)
@@ -79,10 +97,7 @@ class Template(Model):
     model_config = Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}
 
     @model_validator(mode="after")
-    def _usable(self) -> Template:
-        for name in self.values:
-            if name in _RESERVED or name in BUILT_IN:
-                raise ValueError(f"`{name}` is a word of the templates themselves; give the value another name")
+    def _some_text(self) -> Template:
         if not self.channels:
             raise ValueError("the template has no text; write such as push: {en: {title: Hello, body: Welcome back.}}")
         return self
@@ -99,9 +114,7 @@ class Template(Model):
 
     def defaults(self) -> dict[str, str]:
         """The declared default texts, by variable."""
-        return {
-            name: value.default for name, value in self.values.items() if isinstance(value, Variable) and value.default
-        }
+        return {name: value.default for name, value in self.values.items() if value.default}
 
 
 def load_template(path: Path) -> Loaded[Template]:
@@ -151,6 +164,7 @@ _CONDITION_NODES = frozenset({"If", "CondExpr", "Compare", "Operand", "And", "Or
 _ALLOWED_TESTS = frozenset({"defined", "undefined"})
 
 
+@lru_cache(maxsize=4096)
 def names_in(source: str) -> frozenset[str]:
     """The variables a text uses; raises Misconfigured for a syntax error or syntax that is not allowed."""
     from jinja2 import TemplateSyntaxError, meta, nodes
@@ -195,6 +209,7 @@ _PLAIN = {
 }
 
 
+@lru_cache(maxsize=2)
 def _environment(*, html: bool) -> Environment:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment

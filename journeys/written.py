@@ -135,6 +135,8 @@ def _unreadable(error: yaml.YAMLError, text: str, file: str) -> Problem:
     line = (here.line if here else 0) + 1
     lines = text.split("\n")
     source = lines[line - 1] if line <= len(lines) else ""
+    if "{{" in source and "expected" in said:
+        return Problem(file, line, "a text with {{ … }} stands here without quotes", 'write "… {{ name }} …"')
     if "cannot start any token" in said:
         bad = source[here.column : here.column + 1] if here else ""
         if bad in ("\t", "") or "\t" in source[: len(source) - len(source.lstrip())]:
@@ -212,7 +214,8 @@ class _Builder:
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, line: int) -> None:
         self._no_tag(event.tag, line)
         if self._wants_key():
-            self._stop(line, "a list or mapping stands where a key is needed", "write key: value")
+            hint = 'write key: value; a text that begins with {{ goes in quotes: "{{ name }}"'
+            self._stop(line, "a list or mapping stands where a key is needed", hint)
         if len(self._stack) >= MAX_DEPTH:
             self._stop(line, f"more than {MAX_DEPTH} levels are nested here", "flatten the file")
         node = Keys(line) if isinstance(event, yaml.MappingStartEvent) else Items(line)
