@@ -8,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format demo up lock migration clean
+.PHONY: help setup test long check format demo up lock migration clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ $(READY): requirements.lock pyproject.toml
 	$(RUN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: $(READY) ## all tests; one file or a few: make test TESTS="tests/store -k gate"
-	$(RUN)/pytest -n 2 --dist worksteal $(TESTS)
+test: $(READY) ## all tests but the long ones; one file or a few: make test TESTS="tests/store -k gate"
+	$(RUN)/pytest -n 2 --dist worksteal -m "not slow" $(TESTS)
+
+long: $(READY) ## the tests that take long: whole real histories on the other store
+	$(RUN)/pytest -n 2 --dist worksteal -m slow $(TESTS)
 
 check: $(READY) ## format, lint, types, the rules of the house
 	$(RUN)/ruff format --check .

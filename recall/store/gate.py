@@ -119,7 +119,7 @@ class Chunk:
     decisions: list[Decision]
     zones: Mapping[int, Zones]
     purse: Purse
-    last: tuple[Instant, int] | None = None  # (due_at, user_id) of the last row seen; None when nothing was due
+    last: tuple[Instant, int] | None = None  # (due_at, user_id) of the last row seen; None when no more is due
     blocked: Reason | None = None  # holds for every row of the step; then nothing was decided one by one
     reasons: dict[Reason, int] = field(default_factory=dict)
 
@@ -209,7 +209,7 @@ def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock
         purse = open_purse(connection, gate.of, now, lock=True)
     outcome = {d.row.id: d for d in _part_two(connection, gate, passed, purse, now)}
     decisions = [outcome.get(row.id) or _hold_back(gate, row, Reason(str(row.reason)), now, zones) for row in kept]
-    last = (rows[-1].due_at, rows[-1].user_id) if rows else None
+    last = (rows[-1].due_at, rows[-1].user_id) if len(rows) == page.limit else None
     chunk = Chunk(now, decisions, zones, purse, last)
     for decision in decisions:
         if decision.reason is not None:

@@ -46,7 +46,7 @@ class Passed:
     provider: str
     shadows: int
     reasons: dict[Reason, int]
-    last: tuple[Instant, int] | None  # place in the index to go on from; None when nothing was due
+    last: tuple[Instant, int] | None  # place in the index to go on from; None when no more is due
     blocked: Reason | None = None  # holds for the whole step: everything stays due
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import Connection, func, select
 
@@ -48,7 +49,12 @@ def live_policies(connection: Connection) -> dict[str, LivePolicy]:
     """Every policy in force, by name."""
     newest = select(func.max(schema.policies.c.id)).group_by(schema.policies.c.name)
     rows = connection.execute(select(schema.policies).where(schema.policies.c.id.in_(newest)))
-    return {row.name: LivePolicy(row.name, row.hash, Policy.model_validate_json(row.content)) for row in rows}
+    return {row.name: _parse(row.name, row.hash, row.content) for row in rows}
+
+
+@lru_cache(maxsize=64)
+def _parse(name: str, hashed: str, content: str) -> LivePolicy:
+    return LivePolicy(name, hashed, Policy.model_validate_json(content))
 
 
 def live_policy(connection: Connection, name: str) -> LivePolicy:

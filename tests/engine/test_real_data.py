@@ -148,11 +148,20 @@ def publish(store: Store, now: Instant) -> None:
         write_fact(connection, "simulated", "true")
 
 
+PAIRS = [
+    pytest.param("sqlite", CDNOW, id="sqlite cdnow"),
+    pytest.param("postgresql", RETAIL, id="postgresql retail"),
+    pytest.param("sqlite", RETAIL, id="sqlite retail", marks=pytest.mark.slow),
+    pytest.param("postgresql", CDNOW, id="postgresql cdnow", marks=pytest.mark.slow),
+]
+
+
 @needs_data
-@pytest.mark.parametrize("data", [CDNOW, RETAIL], ids=["cdnow", "online retail"])
+@pytest.mark.parametrize(("kind", "data"), PAIRS)
 def test_a_28_day_lapse_day_by_day_equals_plain_pandas(
-    store: Store, source: Store, settings: Settings, data: DataSet, now: Instant
+    request: pytest.FixtureRequest, kind: str, source: Store, settings: Settings, data: DataSet, now: Instant
 ) -> None:
+    store: Store = request.getfixturevalue(f"{kind}_store")
     report = import_events(
         source,
         DATA / data.file,
