@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from holidays import list_supported_countries
 
-from journeys.calendars import day_type, is_calendar
+from journeys.calendars import USUAL, day_type, is_calendar
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,10 @@ def test_the_type_of_a_day(calendar, day, expected):
 
 def test_a_weekend_worked_for_the_first_days_of_the_next_year_is_a_workday():
     assert day_type("CN", date(2007, 12, 29)) == "workday"
+
+
+def test_the_usual_calendars_are_kept_by_the_library():
+    assert set(list_supported_countries(include_aliases=False)) >= USUAL
 
 
 def test_unknown_calendars_are_told_apart():
