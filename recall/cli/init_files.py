@@ -6,21 +6,37 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from journeys.compile import compile_journey
+from journeys.journey import Branch, Journey, Message
+from journeys.lint import each_rule
 from journeys.project import SHIPPED, Project, policy_names, shipped_project
+from journeys.rules import OtherJourney
+from journeys.steps import each_step
 from recall.errors import Misconfigured
 
 
 def files_of(journeys: Iterable[str]) -> dict[str, str]:
-    """Path in the project -> text."""
+    """Path in the project -> text. Journeys bring those along that their rules speak of."""
     project = shipped_project()
     files: dict[str, str] = {}
-    for name in journeys:
+    asked = list(journeys)
+    wanted = list(asked)
+    for name in wanted:  # grows on the way
         if name not in project.journeys:
             known = ", ".join(sorted(project.journeys))
             raise Misconfigured(f"no journey {name!r} comes with recall; there are: {known}")
         files |= _of_journey(project, name)
-    first = next(iter(journeys))
-    return files | {name: text.replace("{first}", first) for name, text in _TEXTS.items()}
+        wanted += sorted(_spoken_of(project.journeys[name].noun) - set(wanted))
+    return files | {name: text.replace("{first}", asked[0]) for name, text in _TEXTS.items()}
+
+
+def _spoken_of(journey: Journey) -> set[str]:
+    """Other journeys that rules of this one name."""
+    rules = [journey.entry.audience, journey.exit_when, journey.hold_when]
+    for _, step in each_step(journey.steps):
+        rules += [step.when] if isinstance(step, Message) else []
+        rules += [case.when for case in step.branch] if isinstance(step, Branch) else []
+    parts = [part for rule in rules if rule is not None for _, part in each_rule(rule, ())]
+    return {part.journey for part in parts if isinstance(part, OtherJourney)} - {journey.id}
 
 
 def _of_journey(project: Project, name: str) -> dict[str, str]:

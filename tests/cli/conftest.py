@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from providers.outbox import Outbox
 from recall.cli.main import run
-from recall.store.connect import Store
+from recall.clock import DAY, FixedClock, Instant
+from recall.engine.setup import Setup
+from recall.settings import Settings
+from recall.store.connect import Store, write_fact
+from tests.engine.conftest import Scene
 
 
 @dataclass(frozen=True)
@@ -49,3 +55,53 @@ def recall_on(recall: Recall, store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("RECALL_ALLOW_WEAK_DURABILITY", "true")  # the tests' PostgreSQL forgets at a power cut
     monkeypatch.setenv("RECALL_DATABASE_URL", store.engine.url.render_as_string(hide_password=False))
     return recall
+
+
+@dataclass
+class Growth:
+    """A project folder (the test's own) with a store whose time the test sets, and people in it."""
+
+    recall: Recall
+    scene: Scene
+
+    def at(self, now: Instant) -> None:
+        """Let it be this time for every verb."""
+        self.scene.clock.instant = now
+        with self.scene.store.writing() as connection:
+            write_fact(connection, "virtual_now", str(now))
+
+    def later(self, micros: int) -> None:
+        self.at(self.scene.now + micros)
+
+    def settled(self, *users: str, **about: Any) -> None:
+        """People who settled a loan 40 days ago and may be sent everything."""
+        for user in users:
+            self.scene.add_user(user, **about)
+            self.scene.event(user, "loan_settled", at=self.scene.now - 40 * DAY)
+
+    def actions(self) -> list[tuple[str, str, str]]:
+        """(verb, subject, why) of everything a person did."""
+        with self.scene.store.reading() as connection:
+            rows = connection.execute(text("select verb, subject, why from operator_actions order by id"))
+            return [tuple(row) for row in rows]
+
+
+@pytest.fixture
+def growth(recall: Recall, sqlite_store: Store, settings: Settings, now: Instant) -> Growth:
+    """`recall init` was called in the test's folder; the store is simulated, so that its clock can be set."""
+    assert recall("init", ".").code == 0
+    with sqlite_store.writing() as connection:
+        write_fact(connection, "simulated", "true")
+    clock = FixedClock(now)
+    outbox = settings.var_dir / "outbox"
+    setup = Setup(sqlite_store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir / "spool")
+    made = Growth(recall, Scene(sqlite_store, clock, setup, outbox))
+    made.at(now)
+    return made
+
+
+@pytest.fixture
+def published(growth: Growth) -> Growth:
+    """The same, with settled-30d published."""
+    assert growth.recall("journey", "publish", "--all").code == 0
+    return growth
