@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from journeys.durations import Duration
 from journeys.journey import CampaignAnchor, DateAnchor, Exit, Message, PolicyByJurisdiction, TriggerAnchor, Wait
@@ -418,3 +420,41 @@ def test_a_segment_without_a_rule_says_what_to_add():
     (problem,) = problems_of("schema: recall.segment/v1\nid: quiet\n", read_segment)
     assert (problem.line, problem.message) == (1, "`rule` is missing")
     assert "rule: {did: visited" in problem.hint
+
+
+PIECES = (
+    "{",
+    "]",
+    ": ",
+    "- ",
+    "\n",
+    "  ",
+    "\t",
+    "'",
+    "&a ",
+    "*a",
+    "~",
+    "{}",
+    "[]",
+    "0",
+    "when",
+    "else",
+    "exit",
+    "{wait: 3d}",
+    "é",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_is_done_to_a_file_only_problems_come_out(data):
+    text = data.draw(
+        st.sampled_from([(SHIPPED / "catalogue" / f"{n}.yaml").read_text() for n in ("granted-7d", "lapsed-28d")])
+    )
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text = text[:at] + data.draw(st.sampled_from(PIECES)) + text[at + data.draw(st.integers(0, 12)) :]
+    try:
+        read_journey(text.encode(), "x.yaml")
+    except BadFile as bad:
+        assert all(problem.hint and problem.line for problem in bad.problems)
