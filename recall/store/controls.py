@@ -47,7 +47,7 @@ class Controls:
 
 
 # What the audit says was done: when a switch goes on, and when it goes off.
-_VERBS: Mapping[ControlKind, tuple[str, str]] = {
+AUDITED: Mapping[ControlKind, tuple[str, str]] = {
     ControlKind.KILL_SWITCH: ("kill-switch on", "kill-switch off"),
     ControlKind.PAUSED: ("pause", "resume"),
     ControlKind.STOPPED_STEP: ("stop step", "start step"),
@@ -93,14 +93,14 @@ def refuse_unknown_journey(connection: Connection, journey: str) -> None:
 
 def set_control(connection: Connection, kind: ControlKind, subject: str, *, who: str, why: str, at: Instant) -> bool:
     """Switch on; returns False when it was on already (first reason and time stay, the action is still recorded)."""
-    record_action(connection, _VERBS[kind][0], subject, who=who, why=why, at=at)
+    record_action(connection, AUDITED[kind][0], subject, who=who, why=why, at=at)
     added = connection.execute(_SWITCH_ON, {"kind": kind.value, "subject": subject, "at": at, "who": who, "why": why})
     return bool(added.rowcount)
 
 
 def clear_control(connection: Connection, kind: ControlKind, subject: str, *, who: str, why: str, at: Instant) -> bool:
     """Switch off; returns False when it was off already."""
-    record_action(connection, _VERBS[kind][1], subject, who=who, why=why, at=at)
+    record_action(connection, AUDITED[kind][1], subject, who=who, why=why, at=at)
     table = schema.controls
     gone = connection.execute(table.delete().where(table.c.kind == kind.value, table.c.subject == subject))
     return bool(gone.rowcount)
