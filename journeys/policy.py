@@ -73,7 +73,12 @@ class Route(Model):
     failover_on: tuple[Literal["connect", "throttled"], ...] = ("connect",)
     attempts: Annotated[WholeNumber, Field(ge=1, le=6)] = 4  # calls per ref in all
     per_second: WholeNumber = 100  # what one sender takes
-    senders: tuple[Text, ...] = ()
+    senders: tuple[Text, ...] | dict[Identifier, tuple[Text, ...]] = ()  # numbers, addresses, apps; or by provider
+
+    def senders_of(self, provider: str) -> tuple[str, ...]:
+        """The senders of one provider; ("",) leaves the choice to the provider."""
+        named = self.senders.get(provider, ()) if isinstance(self.senders, dict) else self.senders
+        return named or ("",)
 
 
 class Price(Model):

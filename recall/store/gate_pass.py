@@ -26,6 +26,7 @@ from recall.store.gate import Chunk, Decision, Gate, Page, Row, decide
 from recall.store.gate_reasons import has_address
 from recall.store.moves import Mover, Road, defer, end, move, place
 from recall.store.purse import pay
+from recall.store.routes import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Passed:
 
     now: Instant
     calls: list[Call]
-    provider: str
+    lane: Lane
     shadows: int
     reasons: dict[Reason, int]
     last: tuple[Instant, int] | None  # place in the index to go on from; None when no more is due
@@ -65,20 +66,20 @@ def pass_gate(
     page: Page,
     *,
     now: Instant,
+    lane: Lane,
     refs: Callable[[int], list[str]] = new_refs,
 ) -> Passed:
-    """Decide one page under locks and write it all; the caller commits, then calls the provider."""
+    """Decide one page under locks and write it all; the caller commits, then calls the provider of `lane`."""
     chunk = decide(connection, gate, page, now=now, lock=True)
     going = [decision for decision in chunk.decisions if decision.goes]
     shadows = [decision for decision in chunk.decisions if decision.reason is Reason.HOLDOUT]
-    provider = gate.of.policy.routes[gate.of.channel].providers[0]
     named = dict(zip((d.row.id for d in going + shadows), refs(len(going) + len(shadows)), strict=True))
-    calls = _write_sends(connection, gate, chunk, going, shadows, provider=provider, refs=named)
+    calls = _write_sends(connection, gate, chunk, going, shadows, lane=lane, refs=named)
     _count_contacts(connection, gate, going, now)
     _move_on(connection, gate, chunk, going + shadows)
     _hold_back(connection, gate, chunk)
     pay(connection, chunk.purse.taken)
-    return Passed(now, calls, provider, len(shadows), chunk.reasons, chunk.last, chunk.blocked)
+    return Passed(now, calls, lane, len(shadows), chunk.reasons, chunk.last, chunk.blocked)
 
 
 # --- the ledger -------------------------------------------------------------------------------------------
@@ -97,13 +98,15 @@ def _write_sends(
     going: Sequence[Decision],
     shadows: Sequence[Decision],
     *,
-    provider: str,
+    lane: Lane,
     refs: dict[int, str],
 ) -> list[Call]:
-    again = {d.row.id: _call_again(connection, gate, d, chunk.now) for d in going if d.row.retry_send_id is not None}
+    again = {
+        d.row.id: _call_again(connection, gate, d, lane, chunk.now) for d in going if d.row.retry_send_id is not None
+    }
     fresh = [d for d in going if d.row.retry_send_id is None]
-    rows = [_send_row(gate, chunk, d, refs[d.row.id], SendState.CALLING, provider) for d in fresh]
-    rows += [_send_row(gate, chunk, d, refs[d.row.id], SendState.SHADOW, provider) for d in shadows]
+    rows = [_send_row(gate, chunk, d, refs[d.row.id], SendState.CALLING, lane) for d in fresh]
+    rows += [_send_row(gate, chunk, d, refs[d.row.id], SendState.SHADOW, lane) for d in shadows]
     insert_rows(connection, schema.sends, _SEND_COLUMNS, rows)
     called = [d for d in going if again.get(d.row.id) != ""]
     return [Call(again.get(d.row.id) or refs[d.row.id], d, _closes(gate, chunk, d)) for d in called]
@@ -114,7 +117,7 @@ def _closes(gate: Gate, chunk: Chunk, decision: Decision) -> Instant:
 
 
 def _send_row(
-    gate: Gate, chunk: Chunk, decision: Decision, ref: str, state: SendState, provider: str
+    gate: Gate, chunk: Chunk, decision: Decision, ref: str, state: SendState, lane: Lane
 ) -> tuple[object, ...]:
     of, row, price = gate.of, decision.row, decision.price
     assert price is not None  # part 2 priced every row that goes
@@ -122,14 +125,14 @@ def _send_row(
     shadow = state is SendState.SHADOW
     return (
         ref, row.id, of.version.journey_id, of.version.id, of.node.id, row.grp, of.channel.value, of.version.brand,
-        row.user_id, row.address_id, state.value, provider, chunk.now, row.first_due_at + of.node.expires.micros,
+        row.user_id, row.address_id, state.value, lane.provider, chunk.now, row.first_due_at + of.node.expires.micros,
         of.counts and not shadow, None if shadow else body, hashed, of.node.link or None,
         of.live.hash, row.consent_id, 0 if shadow else price.micros, price.currency, price.segments,
-        of.node.offer.name if of.node.offer else None, sender_of(gate), row.replay_of, row.due_at, row.first_due_at,
+        of.node.offer.name if of.node.offer else None, lane.sender, row.replay_of, row.due_at, row.first_due_at,
     )  # fmt: skip
 
 
-def _call_again(connection: Connection, gate: Gate, decision: Decision, now: Instant) -> str:
+def _call_again(connection: Connection, gate: Gate, decision: Decision, lane: Lane, now: Instant) -> str:
     """A send known not to have been sent: the same row and ref, one attempt more. "" when it was moved meanwhile."""
     sends = schema.sends
     body, hashed = _text(gate, decision)
@@ -139,6 +142,8 @@ def _call_again(connection: Connection, gate: Gate, decision: Decision, now: Ins
         .values(
             state=SendState.CALLING.value,
             attempt=sends.c.attempt + 1,
+            provider=lane.provider,
+            sender=lane.sender,
             gate_at=now,
             settled_at=None,
             cause=None,
@@ -160,12 +165,6 @@ def _text(gate: Gate, decision: Decision) -> tuple[str, str]:
     link = gate.of.node.link or ""
     hashed = digest(title=rendered.title, body=rendered.body, html=rendered.html, link=link)
     return written(title=rendered.title, body=rendered.body), hashed
-
-
-def sender_of(gate: Gate) -> str:
-    """The number, address or app that speaks; "" is the provider's default."""
-    senders = gate.of.policy.routes[gate.of.channel].senders
-    return senders[0] if senders else ""
 
 
 # --- caps and the unresponsive rule ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from journeys.words import Cause, Outcome, ReceiptKind
 from recall.clock import DAY, HOUR, MINUTE, SECOND
-from recall.engine import send as sending
+from recall.engine import calling
 from recall.engine.reconcile import reconcile
 from recall.engine.run import RunResult
 from recall.errors import ChannelDown, StoreBusy, Transient
@@ -24,6 +24,7 @@ from recall.store.gate_pass import pass_gate
 from recall.store.ledger import Answer, open_doubts, resolve, settle
 from recall.store.policies import live_policies
 from recall.store.receipts import Receipt, record_receipts
+from recall.store.routes import Lane
 from recall.store.versions import current_version
 from tests.engine.conftest import Scene
 from tests.engine.doubles import Scripted, accept, forget, lose, refuse, throttle
@@ -241,7 +242,7 @@ def die_after_gate(scene: Scene) -> None:
     with scene.store.writing() as connection:
         version = current_version(connection, "settled-30d")
         [gate_pass] = gate_passes(connection, version, version.program.message(0), mode=scene.setup.mode)
-        pass_gate(connection, prepare(gate_pass.of, lock=True), Page(scene.now), now=scene.now)
+        pass_gate(connection, prepare(gate_pass.of, lock=True), Page(scene.now), now=scene.now, lane=Lane("outbox", ""))
 
 
 def test_a_receipt_with_our_ref_proves_acceptance(scene: Scene, provider: Scripted) -> None:
@@ -280,8 +281,8 @@ def test_answers_that_cannot_be_recorded_are_spooled_and_replayed(
     def busy(*_: Any, **__: Any) -> int:
         raise StoreBusy("locked")
 
-    monkeypatch.setattr(sending, "settle", busy)
-    monkeypatch.setattr(sending.time, "sleep", waits.append)
+    monkeypatch.setattr(calling, "settle", busy)
+    monkeypatch.setattr(calling.time, "sleep", waits.append)
     scene.run()
     assert (scene.sends()[0].state, sum(waits)) == ("calling", 30.0)
     monkeypatch.undo()

@@ -1,0 +1,147 @@
+"""How does a committed chunk get its answers, and how are they written down before anything else can go wrong?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from journeys.policy import Route
+from journeys.words import Cause, Outcome
+from providers.base import Address, Content, Outbound, SendResult
+from recall.clock import SECOND, elapsed_seconds
+from recall.engine.dispatch import Called
+from recall.engine.setup import Setup
+from recall.engine.spool import spool
+from recall.errors import ChannelDown, StoreBusy, Transient
+from recall.store.gate import Gate
+from recall.store.gate_pass import Call, Passed
+from recall.store.ledger import Answer, outage, settle
+from recall.store.policies import live_policies
+from recall.store.routes import Lane, note_failure, note_success, reassign, slow_down
+
+GATE_TO_CALL_SECONDS = 5.0  # design 5: the call starts at most so long after the gate
+_SETTLE_WAITS_SECONDS = (0.0, 1.0, 3.0, 8.0, 18.0)  # five tries over thirty seconds, then the spool
+
+
+def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_probe: bool) -> list[SendResult]:
+    """Call what passed and record every answer; raises when the whole chunk stayed here, with all of it due again.
+
+    `started` is `elapsed_seconds()` before the gate.
+    """
+    route = gate.of.policy.routes[gate.of.channel]
+    outbound = [to_outbound(gate, call, passed.lane) for call in passed.calls]
+    if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
+        _put_back(setup, outbound)  # this very process knows that nothing touched the wire
+        raise Transient(
+            f"the gate took longer than {GATE_TO_CALL_SECONDS:.0f} s; {len(outbound)} messages are due again"
+        )
+    called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound)
+    called = _fail_over(setup, route, passed.lane, outbound, called, started=started)
+    if called.is_outage:
+        _stop(setup, gate, outbound, called, passed.lane.provider)
+    record(setup, [to_answer(result) for result in called.results])
+    _note(setup, passed.lane, called, is_probe=is_probe)
+    return called.results
+
+
+def to_outbound(gate: Gate, call: Call, lane: Lane) -> Outbound:
+    """The committed row as the provider gets it."""
+    of, row, rendered = gate.of, call.decision.row, call.decision.rendered
+    assert rendered is not None  # the gate rendered every row it let go
+    return Outbound(
+        ref=call.ref,
+        channel=of.channel,
+        user=row.host_id,
+        address=Address(of.address_kind, row.address or ""),
+        content=Content(rendered.body, rendered.title, rendered.html, of.node.link or "", rendered.locale),
+        sender=lane.sender,
+        not_after=call.not_after,
+        meta={"journey": of.version.name, "step": of.node.name, "group": str(row.grp)},
+    )
+
+
+def to_answer(result: SendResult) -> Answer:
+    """What a provider said, as the ledger keeps it."""
+    return Answer(
+        result.ref,
+        result.outcome,
+        result.cause,
+        result.provider_id,
+        result.code,
+        result.retry_after_seconds,
+        result.segments,
+        result.cost_micros,
+    )
+
+
+def record(setup: Setup, answers: Sequence[Answer]) -> None:
+    """Write answers down; when the store stays away, into the spool. Nothing fallible stands before this."""
+    for wait in _SETTLE_WAITS_SECONDS:
+        time.sleep(wait)
+        try:
+            with setup.store.writing() as connection:
+                settle(connection, answers, live_policies(connection), now=setup.clock.now())
+            return
+        except StoreBusy:
+            continue
+    spool(setup.spool_dir, answers)
+
+
+# --- failover: the same message and ref through the next provider, only when it is known not to have been sent ---
+
+
+def _fail_over(
+    setup: Setup, route: Route, lane: Lane, outbound: Sequence[Outbound], called: Called, *, started: float
+) -> Called:
+    for name in route.providers[route.providers.index(lane.provider) + 1 :] if lane.provider in route.providers else ():
+        unsent = _unsent(route, called)
+        if not unsent or elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
+            break
+        again = [replace(o, sender=route.senders_of(name)[0]) for o in outbound if o.ref in unsent]
+        with setup.store.writing() as connection:
+            reassign(connection, sorted(unsent), name)
+        other = setup.dispatcher.call(setup.provider(name), again)
+        kept = [result for result in called.results if result.ref not in unsent]
+        called = Called(kept + other.results, other.down)
+    return called
+
+
+def _unsent(route: Route, called: Called) -> set[str]:
+    """Refs known not to have been sent, for a cause that lets them take another way."""
+    causes = {Cause(cause) for cause in route.failover_on}
+    return {r.ref for r in called.results if r.outcome is Outcome.NOT_SENT and r.cause in causes}
+
+
+# --- what an answer says about provider and sender ---------------------------------------------------------------
+
+
+def _note(setup: Setup, lane: Lane, called: Called, *, is_probe: bool) -> None:
+    throttled = [r for r in called.results if r.cause is Cause.THROTTLED]
+    if not throttled and not is_probe:
+        return
+    asked = max((r.retry_after_seconds or 1.0 for r in throttled), default=0.0)
+    with setup.store.writing() as connection:
+        if throttled:
+            until = setup.clock.now() + int(min(asked, 3600.0) * SECOND)
+            slow_down(connection, lane, until=until, why=f"throttled ({throttled[0].code})")
+        if is_probe:
+            note_success(connection, lane.provider)
+
+
+def _put_back(setup: Setup, outbound: Sequence[Outbound]) -> None:
+    with setup.store.writing() as connection:
+        outage(connection, [o.ref for o in outbound], live_policies(connection), now=setup.clock.now())
+
+
+def _stop(setup: Setup, gate: Gate, outbound: Sequence[Outbound], called: Called, provider: str) -> None:
+    """The whole chunk stayed here: rows stay due with their attempts, and the batch fails visibly."""
+    record(setup, [to_answer(r) for r in called.results if r.cause is not Cause.CONNECT])
+    _put_back(setup, outbound)
+    why = str(called.down) if called.down else "no connection"
+    with setup.store.writing() as connection:
+        note_failure(connection, provider, why=why, now=setup.clock.now())
+    step = f"{gate.of.version.name}/{gate.of.node.name}"
+    if isinstance(called.down, ChannelDown):
+        raise ChannelDown(f"{step}: {provider} is misconfigured ({called.down}); rows stay due until that is put right")
+    raise Transient(f"{step}: {provider} cannot be reached; {len(outbound)} messages are due again")

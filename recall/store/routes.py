@@ -1,0 +1,145 @@
+"""Through which provider and sender may a chunk leave now, and how many messages of it?
+
+One token bucket per sender, shared by all workers; a breaker per provider. Both are asked before the gate, so
+that nobody passes it who cannot be called within its five seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from journeys.policy import Route
+from recall.clock import MINUTE, SECOND, Instant
+from recall.store import schema
+
+_B, _S = schema.breakers, schema.senders
+BURST_SECONDS = 4  # a full bucket is what the sender takes in this time: design 5
+FAILURES_TO_OPEN = 3  # chunks in a row that nobody took
+_FIRST_PAUSE = MINUTE
+_LONGEST_PAUSE = 30 * MINUTE
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One way out: a provider and one of its senders ("" is the provider's own choice)."""
+
+    provider: str
+    sender: str
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What may leave now: `messages` on `lane`; when that is 0, the moment to ask again."""
+
+    lane: Lane
+    messages: int
+    again_at: Instant | None = None
+    is_probe: bool = False  # this provider failed lately: one message shows whether it works again
+
+
+def grant(connection: Connection, route: Route, *, brand: str, want: int, now: Instant, paced: bool) -> Grant:
+    """Pick the first provider whose breaker is closed, its fullest healthy sender, and take tokens.
+
+    With every breaker open the first provider gets one message, to probe it. `paced` False (simulated
+    providers) takes no tokens: nothing limits them.
+    """
+    failing = {row.provider: row for row in connection.execute(select(_B).where(_B.c.provider.in_(route.providers)))}
+    closed = [name for name in route.providers if not _is_open(failing.get(name), now)]
+    provider = (closed or route.providers)[0]
+    is_probe = provider in failing and failing[provider].failures >= FAILURES_TO_OPEN
+    want = 1 if is_probe else want
+    senders = route.senders_of(provider)
+    if not paced:
+        return Grant(Lane(provider, senders[0]), want, is_probe=is_probe)
+    taken = _take(connection, provider, senders, route.per_second, brand=brand, want=want, now=now)
+    return replace(taken, is_probe=is_probe)
+
+
+# --- pacing -------------------------------------------------------------------------------------------------
+
+
+def _take(
+    connection: Connection,
+    provider: str,
+    senders: Sequence[str],
+    per_second: int,
+    *,
+    brand: str,
+    want: int,
+    now: Instant,
+) -> Grant:
+    full = float(per_second * BURST_SECONDS)
+    buckets = _buckets(connection, provider, senders, brand, full, now)
+    healthy = [row for row in buckets if (row.resting_until or 0) <= now]
+    if not healthy:
+        return Grant(
+            Lane(provider, ""),
+            0,
+            min((row.resting_until for row in buckets if row.resting_until), default=now + SECOND),
+        )
+    levels = {row.sender: min(full, row.tokens + (now - row.refilled_at) * per_second / SECOND) for row in healthy}
+    sender = max(levels, key=lambda name: (levels[name], name))
+    taken = min(want, int(levels[sender]))
+    mine = (_S.c.provider == provider, _S.c.sender == sender)
+    connection.execute(_S.update().where(*mine).values(tokens=levels[sender] - taken, refilled_at=now))
+    again_at = None if taken else now + int(SECOND / per_second) + 1
+    return Grant(Lane(provider, sender), taken, again_at)
+
+
+def _buckets(
+    connection: Connection, provider: str, senders: Sequence[str], brand: str, full: float, now: Instant
+) -> list[Any]:
+    """The rows of these senders, locked; a sender seen for the first time begins with a full bucket."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    fresh = [
+        {"provider": provider, "sender": sender, "brand": brand, "tokens": full, "refilled_at": now}
+        for sender in sorted(senders)
+    ]
+    connection.execute(insert(_S).on_conflict_do_nothing(), fresh)
+    mine = select(_S).where(_S.c.provider == provider, _S.c.sender.in_(senders)).order_by(_S.c.sender)
+    return list(connection.execute(mine.with_for_update()))
+
+
+def slow_down(connection: Connection, lane: Lane, *, until: Instant, why: str) -> None:
+    """The vendor throttled this sender: it rests as a whole until then."""
+    mine = (_S.c.provider == lane.provider, _S.c.sender == lane.sender)
+    connection.execute(_S.update().where(*mine).values(resting_until=until, why=why, tokens=0.0))
+
+
+# --- breaker ------------------------------------------------------------------------------------------------
+
+
+def _is_open(row: Any, now: Instant) -> bool:
+    """Is this provider left alone at the moment?"""
+    return row is not None and row.open_until is not None and row.open_until > now
+
+
+def note_failure(connection: Connection, provider: str, *, why: str, now: Instant) -> bool:
+    """A whole chunk was not taken; after some in a row the breaker opens, each time for longer."""
+    row = connection.execute(select(_B).where(_B.c.provider == provider).with_for_update()).first()
+    failures = 1 if row is None else row.failures + 1
+    pause = min(_FIRST_PAUSE * 2 ** max(failures - FAILURES_TO_OPEN, 0), _LONGEST_PAUSE)
+    values = {"failures": failures, "why": why, "open_until": now + pause if failures >= FAILURES_TO_OPEN else None}
+    if row is None:
+        connection.execute(_B.insert().values(provider=provider, **values))
+    else:
+        connection.execute(_B.update().where(_B.c.provider == provider).values(**values))
+    return failures >= FAILURES_TO_OPEN
+
+
+def note_success(connection: Connection, provider: str) -> None:
+    """A message was taken: the provider works again."""
+    connection.execute(_B.delete().where(_B.c.provider == provider))
+
+
+def reassign(connection: Connection, refs: Sequence[str], provider: str) -> None:
+    """Say, before the call, that these messages now go through another provider: its lookup is the one to ask."""
+    sends = schema.sends
+    connection.execute(
+        sends.update().where(sends.c.ref.in_(refs), sends.c.state == "calling").values(provider=provider)
+    )
