@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from journeys.compile import compile_journey
-from journeys.journey import Branch, Journey, Message
-from journeys.lint import each_rule
+from journeys.journey import Journey
 from journeys.project import SHIPPED, Project, policy_names, shipped_project
 from journeys.rules import OtherJourney
-from journeys.steps import each_step
+from journeys.steps import each_rule, rules_of
 from recall.errors import Misconfigured
 
 
@@ -31,11 +30,7 @@ def files_of(journeys: Iterable[str]) -> dict[str, str]:
 
 def _spoken_of(journey: Journey) -> set[str]:
     """Other journeys that rules of this one name."""
-    rules = [journey.entry.audience, journey.exit_when, journey.hold_when]
-    for _, step in each_step(journey.steps):
-        rules += [step.when] if isinstance(step, Message) else []
-        rules += [case.when for case in step.branch] if isinstance(step, Branch) else []
-    parts = [part for rule in rules if rule is not None for _, part in each_rule(rule, ())]
+    parts = [part for place, rule in rules_of(journey) for _, part in each_rule(rule, place)]
     return {part.journey for part in parts if isinstance(part, OtherJourney)} - {journey.id}
 
 

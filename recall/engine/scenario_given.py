@@ -53,7 +53,7 @@ class Given:
         self.scenario = scenario
         self.journey = journey
         self.users = {user.id: user for user in scenario.users}
-        self.refused: dict[str, str] = {}  # user -> last reason not to enter
+        self.refused: dict[str, tuple[Instant, str]] = {}  # user -> when and why last not let in
         self._policies = policies
         self._clock = clock
         self._waiting: list[tuple[Instant, int, Told]] = []
@@ -245,8 +245,8 @@ class Given:
         return self._policy(self.users[self._known_as[host]]) is None
 
     def note_refused(self, host: str, reason: str) -> None:
-        """Remember why somebody did not enter; what is said last counts."""
-        self.refused[self._known_as[host]] = reason
+        """Remember why somebody was not let in; what is said last counts."""
+        self.refused[self._known_as[host]] = (self._clock.now(), reason)
 
 
 def _record_event(new: NewEvent, connection: Connection, now: Instant) -> None:

@@ -19,20 +19,23 @@ _SENT = (SendState.ACCEPTED, SendState.IN_DOUBT, SendState.CALLING)  # a doubt c
 def seen(store: Store, given: Given) -> Outcomes:
     """Everything that happened to the people of a scenario in its journey."""
     happenings: list[Happening] = []
-    inside: set[str] = set()
+    entered: dict[str, Instant] = {}  # user -> when they entered last
     with store.reading() as connection:
         for name, user in given.users.items():
             for passage in _passages(connection, given.ids[name], given.journey.id):
-                inside.add(name)
+                entered[name] = passage.entered_at
                 happenings += _of_passage(connection, passage, user)
-    return Outcomes(tuple(sorted(happenings, key=lambda each: (each.at, each.user))), _not_entered(given, inside))
+    return Outcomes(tuple(sorted(happenings, key=lambda each: (each.at, each.user))), _not_entered(given, entered))
 
 
-def _not_entered(given: Given, inside: set[str]) -> dict[str, str]:
-    """Those who never entered; those who did only where the scenario asks why they did not enter again."""
+def _not_entered(given: Given, entered: dict[str, Instant]) -> dict[str, str]:
+    """Those who never entered; others only where the scenario asks why they were not let in again."""
     asked = given.scenario.not_entered
-    refused = {user: reason for user, reason in given.refused.items() if user not in inside or user in asked}
-    return {user: "audience" for user in given.users if user not in inside} | refused
+    why = {user: "audience" for user in given.users if user not in entered}
+    for user, (at, reason) in given.refused.items():
+        if user not in entered or (user in asked and at > entered[user]):
+            why[user] = reason
+    return why
 
 
 def dues(store: Store, given: Given) -> list[Instant]:
