@@ -275,8 +275,16 @@ class Renderer:
     @cached_property
     def variables(self) -> frozenset[str]:
         """The attributes to read for each person."""
+        return self._names - BUILT_IN
+
+    def uses(self, name: str) -> bool:
+        """Does any text name this value?"""
+        return name in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
         sources = (source for parts in self._texts.values() for source in parts.values())
-        return frozenset().union(*(names_in(source) for source in sources)) - BUILT_IN
+        return frozenset().union(*(names_in(source) for source in sources))
 
     def render_many(
         self, rows: Sequence[Mapping[str, str]], locales: Sequence[str | None]

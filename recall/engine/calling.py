@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from journeys.policy import Route
-from journeys.words import Cause, Outcome
+from journeys.words import Cause, Channel, Outcome
 from providers.base import Address, Content, Outbound, SendResult
 from recall.clock import SECOND, elapsed_seconds
 from recall.engine.dispatch import Called
@@ -54,11 +54,23 @@ def to_outbound(gate: Gate, call: Call, lane: Lane) -> Outbound:
         channel=of.channel,
         user=row.host_id,
         address=Address(of.address_kind, row.address or ""),
-        content=Content(rendered.body, rendered.title, rendered.html, of.node.link or "", rendered.locale),
+        content=Content(rendered.body, rendered.title, rendered.html, call.decision.link, rendered.locale),
         sender=lane.sender,
         not_after=call.not_after,
-        meta={"journey": of.version.name, "step": of.node.name, "group": str(row.grp)},
+        meta=_meta(gate, call, lane),
     )
+
+
+def _meta(gate: Gate, call: Call, lane: Lane) -> dict[str, str]:
+    """What travels along: names of journey and step, and our own doors where there are any."""
+    of, row = gate.of, call.decision.row
+    meta = {"journey": of.version.name, "step": of.node.name, "group": str(row.grp)}
+    if gate.doors is not None:
+        meta["callback"] = gate.doors.hook(lane.provider, call.ref)
+        meta["unsubscribe"] = gate.doors.preferences(row.user_id, row.address_id, of.channel)
+        if of.channel is Channel.CALL:
+            meta["voice"] = gate.doors.voice(lane.provider, call.ref)
+    return meta
 
 
 def to_answer(result: SendResult) -> Answer:

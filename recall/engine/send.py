@@ -77,7 +77,14 @@ def _send_pass(
     setup: Setup, gate_pass: GatePass, result: BatchResult, *, due_before: Instant, limit: int, probe: bool
 ) -> None:
     """Walk the due index in order, one chunk at a time, until nothing is due or the batch is full."""
-    gate = prepare(gate_pass.of, lock=True, jurisdictions=gate_pass.jurisdictions, but=gate_pass.but)
+    gate = prepare(
+        gate_pass.of,
+        lock=True,
+        jurisdictions=gate_pass.jurisdictions,
+        but=gate_pass.but,
+        doors=setup.doors,
+        testers=setup.testers,
+    )
     route = gate_pass.of.policy.routes[gate_pass.of.channel]
     most = 1 if probe else chunk_size(route.per_second)
     after = (-1, -1)

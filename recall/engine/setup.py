@@ -17,6 +17,7 @@ from recall.store.gate_pass import new_refs
 from recall.store.migrations import check
 from recall.store.policies import live_policies
 from recall.store.suppressions import suppressions_known
+from recall.store.tokens import Doors, open_doors
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Setup:
     mode: Mode = Mode.LIVE
     dispatcher: Dispatcher = field(default_factory=Dispatcher)
     refs: Callable[[int], list[str]] = new_refs
+    doors: Doors | None = None  # where people and vendors reach `recall serve`; None: nowhere
+    testers: frozenset[str] = frozenset()  # host ids that count as test recipients
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a rehearsal keeps messages in the outbox instead."""
@@ -55,7 +58,15 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
     clock = clock_of(store)
     providers = open_providers(sorted(_routed(store) | {"outbox"}), settings, clock=clock)
     _refuse_mixture(store, providers, settings)
-    return Setup(store, providers, clock, settings.var_dir / "spool", settings.mode)
+    return Setup(
+        store,
+        providers,
+        clock,
+        settings.var_dir / "spool",
+        settings.mode,
+        doors=open_doors(settings) if settings.public_url else None,
+        testers=settings.test_recipients,
+    )
 
 
 def _routed(store: Store) -> set[str]:

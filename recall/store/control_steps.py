@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, null, select
+from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, null, select
 
 from journeys.assignment import arm
 from journeys.durations import Duration, add
@@ -135,15 +135,22 @@ def _question(version: Version, node: Node, cutoffs: Cutoffs) -> ColumnElement[A
             date = select(_A.c.at).where(_A.c.user_id == _U.c.id, _A.c.name == node.attribute)
             return date.correlate(_U).scalar_subquery()
         case OutcomeNode():
-            latest = (
-                select(func.coalesce(_S.c.answer, case((_S.c.undelivered_at.is_not(None), "failed"), else_=null())))
-                .where(_S.c.enrolment_id == _E.c.id, _S.c.step_id == node.of)
-                .order_by(_S.c.grp.desc())
-                .limit(1)
-            )
-            return latest.correlate(_E).scalar_subquery()
+            return _outcome_of(node.of)
         case _:
             return null()
+
+
+def _outcome_of(step_id: int) -> ColumnElement[Any]:
+    """The outcome of the latest attempt; NULL while it is awaited, "" when there is nothing to wait for."""
+    told = func.coalesce(_S.c.answer, case((_S.c.undelivered_at.is_not(None), "failed"), else_=null()))
+    outcome = case((_S.c.state.in_(_NEVER_ANSWERED), ""), else_=told)
+    mine = (_S.c.enrolment_id == _E.c.id, _S.c.step_id == step_id)
+    latest = select(outcome).where(*mine).order_by(_S.c.grp.desc()).limit(1).correlate(_E).scalar_subquery()
+    was_sent = exists(select(1).where(*mine)).correlate(_E)
+    return case((was_sent, latest), else_="")
+
+
+_NEVER_ANSWERED = ("refused", "not_sent", "cancelled")
 
 
 # --- each kind of step ------------------------------------------------------------------------------------

@@ -30,16 +30,19 @@ from sqlalchemy import (
 from journeys.durations import local_to_instant
 from journeys.templates import Rendered, Renderer, RenderFailed
 from journeys.windows import WindowRules, is_open, next_open, window_rules
-from journeys.words import ACTION_OF, Action, Holdout, Reason
+from journeys.words import ACTION_OF, Action, Channel, Holdout, Reason
 from recall.clock import DAY, HOUR, Instant, slot_up
+from recall.errors import Misconfigured
 from recall.settings import Mode
 from recall.store import schema
 from recall.store.audience import Cutoffs
 from recall.store.bulk import among, ids_parameter
 from recall.store.gate_blocks import blocked
 from recall.store.gate_reasons import NOW, A, C, Case, E, S, U, frees_at, has_address, reason_column
+from recall.store.links import new_tokens
 from recall.store.pricing import Price, price_of
 from recall.store.purse import Purse, local_day, open_purse
+from recall.store.tokens import Doors
 from recall.store.zones import Zones, read_zones
 
 _HELD_RECHECK = HOUR  # a hold that ends wakes its enrolments earlier (converge); this is the backstop
@@ -80,6 +83,8 @@ class Decision:
     until: Instant | None = None  # when a deferred row is due again
     rendered: Rendered | None = None
     price: Price | None = None
+    link: str = ""  # where a tap or click leads: the short address where there is one
+    link_token: str = ""  # of the short address
 
     @property
     def goes(self) -> bool:
@@ -109,6 +114,13 @@ class Gate:
     cutoffs: Cutoffs
     renderer: Renderer
     rules: WindowRules
+    doors: Doors | None = None  # where people and vendors reach us; None: links lead straight to their target
+    testers: frozenset[str] = frozenset()  # host ids that count as test recipients
+
+    @property
+    def shortens(self) -> bool:
+        """Links of texts go through our short address, so that a click is seen; a push opens the app itself."""
+        return bool(self.doors and self.of.node.link and self.of.channel in (Channel.SMS, Channel.EMAIL))
 
 
 @dataclass
@@ -124,8 +136,23 @@ class Chunk:
     reasons: dict[Reason, int] = field(default_factory=dict)
 
 
-def prepare(of: Case, *, lock: bool, jurisdictions: Sequence[str] | None = None, but: Sequence[str] = ()) -> Gate:
-    """Build the statement of part 1; `jurisdictions` limits it to some users (None: all `but` these)."""
+def prepare(
+    of: Case,
+    *,
+    lock: bool,
+    jurisdictions: Sequence[str] | None = None,
+    but: Sequence[str] = (),
+    doors: Doors | None = None,
+    testers: frozenset[str] = frozenset(),
+) -> Gate:
+    """Build the statement of part 1; `jurisdictions` limits it to some users (None: all `but` these).
+
+    Raises Misconfigured for a link that may not stand in a message.
+    """
+    if doors is not None and of.node.link and not doors.may_lead(of.node.link):
+        raise Misconfigured(
+            f"{of.version.name}/{of.node.name}: links may not lead to {of.node.link}; add its host to RECALL_LINK_HOSTS"
+        )
     cutoffs = Cutoffs(of.zone)
     journey = of.version.program.journey
     renderer = Renderer(of.version.program, of.channel, of.node.template, brand=of.policy.brand_name or "")
@@ -134,7 +161,8 @@ def prepare(of: Case, *, lock: bool, jurisdictions: Sequence[str] | None = None,
         statement = statement.where(U.c.jurisdiction.in_(jurisdictions))
     elif but:
         statement = statement.where(U.c.jurisdiction.not_in(but))
-    return Gate(of, statement, cutoffs, renderer, window_rules(of.policy, journey, of.channel))
+    rules = window_rules(of.policy, journey, of.channel)
+    return Gate(of, statement, cutoffs, renderer, rules, doors, testers)
 
 
 def _pick(of: Case, cutoffs: Cutoffs, *, lock: bool) -> Select[Any]:
@@ -260,8 +288,13 @@ def _part_two(connection: Connection, gate: Gate, rows: Sequence[Row], purse: Pu
     if not rows:
         return []
     spent = _spent_per_user(connection, gate.of, rows)
-    rendered = gate.renderer.render_many(_values(connection, gate, rows), [row.locale for row in rows])
-    return [_afford(gate, row, text_, purse, spent, now) for row, text_ in zip(rows, rendered, strict=True)]
+    tokens = new_tokens(len(rows)) if gate.shortens else [""] * len(rows)
+    values = _values(connection, gate, rows, tokens)
+    rendered = gate.renderer.render_many(values, [row.locale for row in rows])
+    decisions = [_afford(gate, row, text_, purse, spent, now) for row, text_ in zip(rows, rendered, strict=True)]
+    for decision, token, given in zip(decisions, tokens, values, strict=True):
+        decision.link, decision.link_token = given["link"], token
+    return decisions
 
 
 def _afford(
@@ -271,7 +304,7 @@ def _afford(
         return Decision(row, Reason.NO_TEMPLATE_VALUE)
     price = price_of(gate.of, rendered)
     shadow = row.holdout != Holdout.TREATED
-    tested = gate.of.mode is not Mode.TEST_RECIPIENTS or row.is_test
+    tested = gate.of.mode is not Mode.TEST_RECIPIENTS or row.is_test or row.host_id in gate.testers
     reason = _over_user_budget(gate.of, spent.get(row.user_id, 0), price) or purse.refuse(
         price.micros, shadow=shadow or not tested
     )
@@ -308,9 +341,9 @@ def _spent_per_user(connection: Connection, of: Case, rows: Sequence[Row]) -> di
     return {user_id: int(total) for user_id, total in found}
 
 
-def _values(connection: Connection, gate: Gate, rows: Sequence[Row]) -> list[dict[str, str]]:
-    """Template values of each row: its attributes, and the step's link."""
-    values: dict[int, dict[str, str]] = {row.user_id: {"link": gate.of.node.link or ""} for row in rows}
+def _values(connection: Connection, gate: Gate, rows: Sequence[Row], tokens: Sequence[str]) -> list[dict[str, str]]:
+    """Template values of each row: its attributes, the step's link, the way to say stop."""
+    values = {row.user_id: _addresses_in_text(gate, row, token) for row, token in zip(rows, tokens, strict=True)}
     names = sorted(gate.renderer.variables)
     if names:
         table = schema.user_attributes
@@ -320,6 +353,13 @@ def _values(connection: Connection, gate: Gate, rows: Sequence[Row]) -> list[dic
         for user_id, name, value in connection.execute(wanted, {"ids": ids_parameter(connection, values)}):
             values[user_id][name] = value
     return [values[row.user_id] for row in rows]
+
+
+def _addresses_in_text(gate: Gate, row: Row, token: str) -> dict[str, str]:
+    link = gate.doors.link(token) if gate.doors and token else gate.of.node.link or ""
+    if gate.doors is None or not gate.renderer.uses("opt_out_link"):
+        return {"link": link}
+    return {"link": link, "opt_out_link": gate.doors.preferences(row.user_id, row.address_id, gate.of.channel)}
 
 
 def _hold_back(gate: Gate, row: Row, reason: Reason, now: Instant, zones: Mapping[int, Zones]) -> Decision:

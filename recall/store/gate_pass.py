@@ -24,6 +24,7 @@ from recall.store import schema
 from recall.store.bulk import Sql, insert_rows, update_ids
 from recall.store.gate import Chunk, Decision, Gate, Page, Row, decide
 from recall.store.gate_reasons import has_address
+from recall.store.links import Link, new_links
 from recall.store.moves import Mover, Road, defer, end, move, place
 from recall.store.purse import pay
 from recall.store.routes import Lane
@@ -109,7 +110,22 @@ def _write_sends(
     rows += [_send_row(gate, chunk, d, refs[d.row.id], SendState.SHADOW, lane) for d in shadows]
     insert_rows(connection, schema.sends, _SEND_COLUMNS, rows)
     called = [d for d in going if again.get(d.row.id) != ""]
+    _write_links(connection, gate, called, refs, again, chunk.now)
     return [Call(again.get(d.row.id) or refs[d.row.id], d, _closes(gate, chunk, d)) for d in called]
+
+
+def _write_links(
+    connection: Connection,
+    gate: Gate,
+    called: Sequence[Decision],
+    refs: dict[int, str],
+    again: dict[int, str],
+    now: Instant,
+) -> None:
+    """The short addresses of this chunk, and the only places they may lead."""
+    target = gate.of.node.link
+    if gate.shortens and target:
+        new_links(connection, [Link(d.link_token, again.get(d.row.id) or refs[d.row.id], target, now) for d in called])
 
 
 def _closes(gate: Gate, chunk: Chunk, decision: Decision) -> Instant:
@@ -162,8 +178,7 @@ def _text(gate: Gate, decision: Decision) -> tuple[str, str]:
     """The message as kept in the ledger, and its digest."""
     rendered = decision.rendered
     assert rendered is not None  # part 2 rendered every row that goes
-    link = gate.of.node.link or ""
-    hashed = digest(title=rendered.title, body=rendered.body, html=rendered.html, link=link)
+    hashed = digest(title=rendered.title, body=rendered.body, html=rendered.html, link=decision.link)
     return written(title=rendered.title, body=rendered.body), hashed
 
 

@@ -18,6 +18,7 @@ from itsdangerous import Signer as _Signer
 from journeys.words import Channel
 from recall.errors import Misconfigured
 from recall.settings import Settings
+from recall.store.links import may_lead
 
 SHORTEST_KEY = 16  # characters
 _TOKEN = re.compile(r"[A-Za-z0-9_.~-]{1,300}", re.ASCII)
@@ -69,6 +70,12 @@ class Doors:
 
     public_url: str  # without a slash at the end
     signer: Signer = field(repr=False)
+    link_hosts: frozenset[str] = frozenset()  # where links may lead
+    app_scheme: str = ""  # and the app's own
+
+    def may_lead(self, target: str) -> bool:
+        """May a link of a message lead there?"""
+        return may_lead(target, hosts=self.link_hosts, app_scheme=self.app_scheme)
 
     def hook(self, provider: str, ref: str) -> str:
         """Where a vendor tells what became of one send."""
@@ -119,4 +126,5 @@ def open_doors(settings: Settings) -> Doors:
             "set RECALL_PUBLIC_URL to the address under which vendors and people reach `recall serve`, such as "
             "https://recall.example.com"
         )
-    return Doors(url, Signer([key.get_secret_value() for key in settings.signing_keys]))
+    signer = Signer([key.get_secret_value() for key in settings.signing_keys])
+    return Doors(url, signer, settings.link_hosts, settings.app_scheme)

@@ -181,3 +181,10 @@ def test_the_outcome_of_a_call_says_how_it_goes_on(
     pass_time(scene, 3 * DAY)
     assert [channel for _, channel in scene.sent()] == sent
     assert scene.enrolment(enrolment).end_reason == end
+
+
+def test_nobody_waits_for_the_outcome_of_a_call_that_was_skipped(scene: Scene) -> None:
+    begin(scene, CALLS, "u1", consents=("sms",))
+    policy_without_caps(scene)
+    pass_time(scene, DAY + 2 * HOUR)
+    assert scene.sent() == [("u1", "sms")]
