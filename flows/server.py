@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
@@ -44,14 +44,15 @@ async def compare(wanted: Iterable[Deployment]) -> Difference:
     return _difference(list(wanted), there)
 
 
-async def apply(wanted: Iterable[Deployment]) -> tuple[Difference, list[str]]:
+async def apply(wanted: Iterable[Deployment], *, limit: int | None) -> tuple[Difference, list[str]]:
     """Make the server have exactly what is wanted; returns what changed, and the automations that were made.
 
     Deploys only what differs, so that what a person paused stays paused. Never touches what is not tagged as ours.
+    `limit` is how many flow runs the work pool lets run at once; None leaves that as it is.
     """
     entries = list(wanted)
     async with _client() as client:
-        await _ensure_pool(client)
+        await _ensure_pool(client, limit)
         there = await _deployed(client)
         difference = _difference(entries, there)
         _deploy([entry for entry in entries if full_name(entry) in {*difference.new, *difference.changed}])
@@ -132,12 +133,18 @@ def _seen(there: DeploymentResponse) -> dict[str, Any]:
     }
 
 
-async def _ensure_pool(client: PrefectClient) -> None:
+async def _ensure_pool(client: PrefectClient, limit: int | None) -> None:
+    """The pool with its limit. Not the worker's `--limit`: with that, Retry pressed within about a second of a run's
+    end kills the worker (prefect 3.8.8: "this borrower is already holding one of this CapacityLimiter's tokens").
+    """
     try:
-        await client.read_work_pool(POOL)
+        pool = await client.read_work_pool(POOL)
+        if limit is not None and pool.concurrency_limit != limit:
+            await client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=limit))
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
-        await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        new = WorkPoolCreate(name=POOL, type="process", base_job_template=template, concurrency_limit=limit)
+        await client.create_work_pool(new)
     except httpx.TransportError as error:
         raise Misconfigured(
             f"no Prefect server answers at {get_current_settings().api.url} ({type(error).__name__}); is it running?"

@@ -22,7 +22,7 @@ def edge(what: str) -> Iterator[None]:
     try:
         yield
     except (RecallError, Misconfigured) as error:
-        raise error from None
+        raise error.with_traceback(None) from None  # the log of a run is read by people: our words, not our frames
     except Exception as error:  # the text of an error nobody foresaw may hold personal data
         raise RecallError(
             f"{what}: stopped by something unforeseen ({type(error).__name__} at {_place(error)}); "

@@ -52,7 +52,5 @@ def _inside(path: str) -> Path:
     if not file.is_relative_to(folder):
         raise Misconfigured("the path leads out of the project folder; put the file there and write its path from it")
     if not file.is_file():
-        raise Misconfigured(
-            "there is no such file in the project folder of the worker; write the path from there"
-        )
+        raise Misconfigured("there is no such file in the project folder of the worker; write the path from there")
     return file

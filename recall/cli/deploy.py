@@ -22,8 +22,9 @@ FILE = "prefect.yaml"
 @click.option("--files", is_flag=True, help="Take the journeys of the project's files, published or not.")
 @click.option("--dry-run", is_flag=True, help="Show what would change on the server; write nothing.")
 @click.option("--write-only", is_flag=True, help="Write prefect.yaml and stop; needs no server.")
+@click.option("--limit", type=click.IntRange(1), help="Flow runs at once in the work pool [as it is].")
 @pass_app
-def deploy(app: App, files: bool, dry_run: bool, write_only: bool) -> None:
+def deploy(app: App, files: bool, dry_run: bool, write_only: bool, limit: int | None) -> None:
     """Hand the journeys' schedules to Prefect: one deployment to run and one to enrol for each published journey.
 
     Touches only deployments tagged `recall`, removes those no journey stands behind any more, and leaves what
@@ -54,7 +55,7 @@ def deploy(app: App, files: bool, dry_run: bool, write_only: bool) -> None:
     if dry_run:
         difference = asyncio.run(compare(entries))
     else:
-        difference, made = asyncio.run(apply(entries))
+        difference, made = asyncio.run(apply(entries, limit=limit))
     _tell(app, data, difference, made, dry_run=dry_run)
 
 

@@ -31,11 +31,13 @@ USUAL_PORT = 4200
 SERVER_PATIENCE_SECONDS = 120.0  # 6 to 16 s are usual, more where the disk is slow
 STOP_PATIENCE_SECONDS = 20.0  # then the process group is killed
 RECONCILE_EACH_SECONDS = 60.0
+WORKER_LIVES = 5  # a worker that died is started again so often
+_PREFECT = (sys.executable, "-m", "prefect")
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the Prefect server [4200, or a free one].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the Prefect server; 0: any [4200, or any].")
 @click.option("--host", default="127.0.0.1", show_default=True, help=f"Address to listen on; others need {AUTH}.")
 @click.option("--limit", default=4, show_default=True, type=click.IntRange(1), help="Flow runs at once.")
 @pass_app
@@ -110,7 +112,7 @@ def _is_loopback(host: str) -> bool:
 
 def _free_port(host: str, wanted: int | None) -> int:
     """The wanted port; without a wish Prefect's usual one, or any that is free."""
-    for port in [wanted] if wanted else [USUAL_PORT, 0]:
+    for port in [wanted] if wanted is not None else [USUAL_PORT, 0]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -158,6 +160,7 @@ class Family:
     limit: int
     stop: Event
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    lives: int = WORKER_LIVES
 
     def run(self) -> int:
         """Start, watch and stop; 0 when a person stopped it, 1 when a process died."""
@@ -169,18 +172,20 @@ class Family:
                 _end(self.children[name])
 
     def _start(self) -> None:
-        prefect = [sys.executable, "-m", "prefect"]
-        self._spawn("server", [*prefect, "server", "start", "--host", self.place.host, "--port", str(self.place.port)])
+        self._spawn("server", [*_PREFECT, "server", "start", "--host", self.place.host, "--port", str(self.place.port)])
         self._await_server()
         if self.stop.is_set():
             return
-        deploy = [sys.executable, "-m", "recall.cli.main", "deploy"]
+        deploy = [sys.executable, "-m", "recall.cli.main", "deploy", "--limit", str(self.limit)]
         done = subprocess.run(deploy, env=self.place.environment, capture_output=True, text=True)
         if done.returncode:
             raise Misconfigured(done.stderr.strip().removeprefix("recall: "))
-        pool = ["worker", "start", "--pool", "recall", "--type", "process", "--limit", str(self.limit)]
-        self._spawn("worker", [*prefect, *pool])
+        self._start_worker()
         self._say()
+
+    def _start_worker(self) -> None:
+        worker = ["worker", "start", "--pool", "recall", "--type", "process", "--no-create-pool-if-not-found"]
+        self._spawn("worker", [*_PREFECT, *worker])
 
     def _spawn(self, name: str, command: list[str]) -> None:
         """A child with a process group and a log of its own; Ctrl-C reaches it only through us."""
@@ -221,15 +226,25 @@ class Family:
         setup: Setup | None = None
         next_look = time.monotonic()
         while not self.stop.wait(0.5):
-            for name, child in self.children.items():
-                if child.poll() is not None:
-                    log = self.place.home / f"{name}.log"
-                    self.app.output.fail(f"the {name} ended with code {child.returncode}; {log} says why")
+            for name in [name for name, child in self.children.items() if child.poll() is not None]:
+                if not self._revive(name):
                     return 1
             if time.monotonic() >= next_look:
                 setup = self._reconcile(setup)
                 next_look = time.monotonic() + RECONCILE_EACH_SECONDS
         return 0
+
+    def _revive(self, name: str) -> bool:
+        """Start a dead worker again; without the server nothing works, so its end is the end of all."""
+        code, log = self.children[name].returncode, self.place.home / f"{name}.log"
+        self.lives -= 1
+        if name == "server" or not self.lives:
+            self.app.output.fail(f"the {name} ended with code {code}; {log} says why")
+            return False
+        self.app.output.remark(f"recall up: the {name} ended with code {code} and is started again; {log} says why")
+        _end(self.children[name])
+        self._start_worker()
+        return True
 
     def _reconcile(self, setup: Setup | None) -> Setup | None:
         """Look for evidence; what keeps us from it is said each time, and tried again."""
