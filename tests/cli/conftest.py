@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from journeys.assignment import holdout_of
+from journeys.words import Holdout
 from providers.outbox import Outbox
 from recall.cli.main import run
 from recall.clock import DAY, FixedClock, Instant
@@ -63,6 +66,7 @@ class Growth:
 
     recall: Recall
     scene: Scene
+    people: list[str] = field(default_factory=list)  # who may enter settled-30d and is not held out
 
     def at(self, now: Instant) -> None:
         """Let it be this time for every verb."""
@@ -78,6 +82,15 @@ class Growth:
         for user in users:
             self.scene.add_user(user, **about)
             self.scene.event(user, "loan_settled", at=self.scene.now - 40 * DAY)
+
+    def treated(self, count: int = 3) -> list[str]:
+        """Let there be people who may enter settled-30d and are not held out of anything."""
+        about = {"policy": "cn-consumer-finance", "programme_percent": 5, "journey": "settled-30d"}
+        names = (f"u{n}" for n in range(1000))
+        treated = (name for name in names if holdout_of(name, journey_percent=10, **about) is Holdout.TREATED)
+        self.people = list(islice(treated, count))
+        self.settled(*self.people)
+        return self.people
 
     def actions(self) -> list[tuple[str, str, str]]:
         """(verb, subject, why) of everything a person did."""
