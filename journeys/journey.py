@@ -18,6 +18,7 @@ from journeys.values import (
     Money,
     Percent,
     PositiveDuration,
+    Share,
     Text,
     WholeNumber,
     ZoneName,
@@ -120,6 +121,15 @@ class Budget(Model):
     total: Money | None = None
     per_user: Money | None = None
     on_spent: Literal["defer", "exit"] = "defer"
+
+
+class Guardrails(Model):
+    """A journey pauses itself when, of its latest sends, more than these shares went wrong."""
+
+    after: WholeNumber = 200  # sends before a share means anything
+    complaints: Share | None = None
+    opt_outs: Share | None = None
+    refusals: Share | None = None
 
 
 class Offer(Model):
@@ -273,6 +283,7 @@ class Journey(Model):
     holdout: HoldoutShare | None = None
     budget: Budget | None = None
     ramp: tuple[WholeNumber, ...] | None = None  # sends allowed on the 1st, 2nd, … day of sending; then unlimited
+    guardrails: Guardrails | None = None
     window: dict[Channel, Spans] | None = None  # may only narrow the policy's
     approval: Flag = False  # True: a person approves a version before it sends
     lanes: WholeNumber = 1

@@ -31,6 +31,7 @@ from journeys.values import (
     Money,
     Percent,
     PositiveDuration,
+    Share,
     WholeNumber,
     ZoneName,
 )
@@ -58,6 +59,7 @@ _SPELLED: list[tuple[Any, Schema]] = [
     (PositiveDuration, _DURATION),
     (WholeNumber, {"type": ["integer", "string"], "pattern": r"^\d+$", "minimum": 0}),
     (Percent, {"type": ["integer", "string"], "pattern": r"^\d{1,3}%?$", "minimum": 0, "maximum": 100}),
+    (Share, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,4})?%$"}),
     (Flag, {"enum": [True, False, "true", "false"]}),
     (Money, {"type": ["number", "string"], "pattern": r"^\d+(\.\d{1,6})?$", "minimum": 0}),
     (ClockTime, {"type": "string", "pattern": r"^\d{1,2}:\d{2}$"}),

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from journeys.rules import Attribute
-from journeys.values import Currency, EventName, Identifier, Model, Money, Percent, PositiveDuration, Text, WholeNumber
+from journeys.values import (
+    Currency,
+    EventName,
+    Identifier,
+    Model,
+    Money,
+    Percent,
+    PositiveDuration,
+    Share,
+    Text,
+    WholeNumber,
+)
 from journeys.windows import Spans
 from journeys.words import Channel
 
@@ -66,6 +77,16 @@ class OptOutWords(Model):
     start: tuple[Text, ...] = ()
 
 
+class SenderHealth(Model):
+    """When a sender (a caller number) is sick and rests; looked at each hour over the last `over`."""
+
+    over: PositiveDuration
+    after: WholeNumber = 100  # messages before a share means anything
+    complaints: Share | None = None  # more than this
+    answered: Share | None = None  # of calls: less than this
+    rest: PositiveDuration
+
+
 class Route(Model):
     """How messages of one channel leave: the first provider, and where to go when it is known not sent."""
 
@@ -74,6 +95,8 @@ class Route(Model):
     attempts: Annotated[WholeNumber, Field(ge=1, le=6)] = 4  # calls per ref in all
     per_second: WholeNumber = 100  # what one sender takes
     senders: tuple[Text, ...] | dict[Identifier, tuple[Text, ...]] = ()  # numbers, addresses, apps; or by provider
+
+    health: SenderHealth | None = None
 
     def senders_of(self, provider: str) -> tuple[str, ...]:
         """The senders of one provider; ("",) leaves the choice to the provider."""

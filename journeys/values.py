@@ -56,6 +56,17 @@ def _percent(value: Any) -> int:
     return int(text)
 
 
+def _share(value: Any) -> int:
+    """`0.3%` as parts per million."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value  # already parts per million, from the store
+    match = re.fullmatch(r"(\d{1,3})(?:\.(\d{1,4}))?%", str(value), re.ASCII)
+    share = int(match[1]) * 10_000 + int((match[2] or "").ljust(4, "0")) if match else -1
+    if not 0 <= share <= 1_000_000:
+        raise ValueError(f"{value!r} is not a share; write a percentage with at most four decimals, such as 0.3%")
+    return share
+
+
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -108,6 +119,7 @@ DurationField = Annotated[Duration, BeforeValidator(_duration), _AsText]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive_duration), BeforeValidator(_duration), _AsText]
 WholeNumber = Annotated[int, BeforeValidator(_whole)]
 Percent = Annotated[int, BeforeValidator(_percent)]
+Share = Annotated[int, BeforeValidator(_share)]  # parts per million
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Money = Annotated[int, BeforeValidator(to_micros)]  # micros
 ClockTime = Annotated[int, BeforeValidator(_clock_minutes)]  # minutes after local midnight, 0..1440

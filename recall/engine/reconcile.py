@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from journeys.words import ADDRESS_OF, AddressKind, Channel, Outcome
 from providers.base import Address, InDoubt, Lookup, Provider, SendResult
 from recall.clock import SECOND, Instant
 from recall.engine.converge import drain_receipts
+from recall.engine.guard import rest_sick_senders
 from recall.engine.setup import Setup
 from recall.engine.spool import replay as replay_spool
 from recall.store.addresses import read_values
@@ -35,6 +36,7 @@ class Reconciled:
     accepted: int = 0  # doubts that evidence resolved
     not_sent: int = 0
     open: int = 0  # doubts that wait for evidence or a person
+    rested: list[str] = field(default_factory=list)  # senders taken out of their pools, and why
 
 
 def reconcile(setup: Setup) -> Reconciled:
@@ -44,6 +46,7 @@ def reconcile(setup: Setup) -> Reconciled:
     done.receipts = drain_receipts(setup)
     done.raised = raise_doubts(setup)
     _look_up(setup, done)
+    done.rested = rest_sick_senders(setup)
     with setup.store.reading() as connection:
         done.open = len(open_doubts(connection))
     return done

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from journeys.program import MessageNode, Node
 from recall.clock import MINUTE, Instant
 from recall.engine.converge import converge
+from recall.engine.guard import guard_journey
 from recall.engine.send import MAX_BATCH, BatchResult, send_batch
 from recall.engine.setup import Setup
 from recall.errors import ChannelDown, Transient
@@ -78,11 +79,15 @@ def run_batches(setup: Setup, step: DueStep, *, due_before: Instant) -> list[Bat
 
 
 def turn(setup: Setup, journey: str, *, due_before: Instant) -> int:
-    """Pass every control step until nobody is due on one; returns how many turns were taken."""
+    """Pass every control step until nobody is due on one; returns how many turns were taken.
+
+    Guardrails are looked at first: a journey that does harm pauses itself before it sends again.
+    """
     turned = 0
     with setup.store.reading() as connection:
         versions = versions_in_use(connection, journey)
     for version in versions:
+        guard_journey(setup, version)
         while moved := sum(
             _turn_node(setup, version, node, due_before=due_before)
             for node in version.program.nodes

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from recall.clock import Instant
 from recall.errors import Misconfigured
@@ -109,3 +109,12 @@ def clear_control(connection: Connection, kind: ControlKind, subject: str, *, wh
 def record_action(connection: Connection, verb: str, subject: str, *, who: str, why: str, at: Instant) -> None:
     """Write down who did what, for the audit."""
     connection.execute(schema.operator_actions.insert().values(at=at, who=who, verb=verb, subject=subject, why=why))
+
+
+def last_resumed(connection: Connection, journey: str) -> Instant | None:
+    """When a person last let a paused journey go on."""
+    table = schema.operator_actions
+    resumed = select(func.max(table.c.at)).where(
+        table.c.verb == AUDITED[ControlKind.PAUSED][1], table.c.subject == journey
+    )
+    return connection.execute(resumed).scalar()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from journeys.values import clock_text
 from journeys.words import CHANNEL_BIT, Channel
 from recall.clock import DAY, HOUR
 from recall.settings import Mode
@@ -83,7 +84,7 @@ def draw_human(dice: random.Random, n: int, rules: Rules, now: int) -> Human:
 
 def as_policy(rules: Rules) -> Any:
     def change(policy: dict[str, Any]) -> None:
-        span = f"{rules.window[0] // 60:02d}:{rules.window[0] % 60:02d}-{rules.window[1] // 60:02d}:{rules.window[1] % 60:02d}"
+        span = "-".join(clock_text(minutes) for minutes in rules.window)
         policy["windows"]["sms"] = {day: [span] for day in ("workday", "weekend", "holiday")}
         policy["calendar"] = None
         policy["caps"] = [
