@@ -1,7 +1,9 @@
-"""With what does a verb look at the store without sending, and how does it write a time for people?"""
+"""With what does a verb look at the store, or send, and how does it write a time for people?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -19,6 +21,19 @@ def reading_setup(app: App) -> Setup:
     from recall.engine.setup import Setup
 
     return Setup(app.store, {}, app.clock, app.settings.var_dir / "spool", app.settings.mode)
+
+
+@contextmanager
+def sending_setup(app: App) -> Iterator[Setup]:
+    """Everything a run needs, with every provider opened and, at the end, closed."""
+    from recall.engine.setup import open_setup
+
+    setup = open_setup(app.settings, store=app.store)
+    try:
+        yield setup
+    finally:
+        for provider in setup.providers.values():
+            setup.dispatcher.run(provider.close())
 
 
 def moment(at: Instant, zone: ZoneInfo = UTC) -> str:

@@ -9,7 +9,7 @@ import click
 
 from journeys.words import Outcome, SendState
 from recall.cli.context import App, pass_app
-from recall.cli.desk import moment
+from recall.cli.desk import moment, sending_setup
 from recall.cli.output import table
 from recall.errors import Misconfigured
 
@@ -43,9 +43,10 @@ def reconcile(app: App, accept: tuple[str, ...], not_sent: tuple[str, ...], why:
         _decide(app, dict.fromkeys(accept, Outcome.ACCEPTED) | dict.fromkeys(not_sent, Outcome.NOT_SENT), why)
         return _tell(app, None, decided=len({*accept, *not_sent}))
     from recall.engine.reconcile import reconcile as look_for_evidence
-    from recall.engine.setup import open_setup
 
-    return _tell(app, look_for_evidence(open_setup(app.settings, store=app.store)))
+    with sending_setup(app) as setup:
+        done = look_for_evidence(setup)
+    return _tell(app, done)
 
 
 def _decide(app: App, decisions: dict[str, Outcome], why: str) -> None:

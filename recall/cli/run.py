@@ -9,6 +9,7 @@ import click
 
 from recall.cli.context import App, pass_app
 from recall.cli.output import table
+from recall.errors import Misconfigured, RecallError
 from recall.settings import Mode
 
 if TYPE_CHECKING:
@@ -87,19 +88,23 @@ def _step_rows(name: str, steps: dict[str, dict[str, int]]) -> Iterator[list[obj
 
 
 def _run(app: App, versions: list[Version], *, with_enrol: bool) -> int:
+    from recall.cli.desk import sending_setup
     from recall.engine.run import run_journey
-    from recall.engine.setup import open_setup
     from recall.engine.spool import replay as replay_spool
 
-    setup = open_setup(app.settings, store=app.store)
-    replay_spool(setup.store, setup.spool_dir, now=setup.clock.now())  # answers kept while the store was away
-    entered = _enrol(app, setup, versions) if with_enrol else {}
     results: dict[str, RunResult] = {}
-    with app.output.progress("journeys", len(versions)) as advance:
-        for version in versions:
-            results[version.name] = run_journey(setup, version.name)
-            advance(1)
-    return _tell(app, setup, entered, results)
+    wrong: dict[str, str] = {}
+    with sending_setup(app) as setup:
+        replay_spool(setup.store, setup.spool_dir, now=setup.clock.now())  # answers kept while the store was away
+        entered = _enrol(app, setup, versions) if with_enrol else {}
+        with app.output.progress("journeys", len(versions)) as advance:
+            for version in versions:
+                try:
+                    results[version.name] = run_journey(setup, version.name)
+                except (Misconfigured, RecallError) as error:  # one journey does not stop the others
+                    wrong[version.name] = str(error)
+                advance(1)
+        return _tell(app, setup, entered, results, wrong)
 
 
 def _enrol(app: App, setup: Setup, versions: list[Version]) -> dict[str, EnrolResult]:
@@ -113,23 +118,26 @@ def _enrol(app: App, setup: Setup, versions: list[Version]) -> dict[str, EnrolRe
     return entered
 
 
-def _tell(app: App, setup: Setup, entered: dict[str, EnrolResult], results: dict[str, RunResult]) -> int:
+def _tell(
+    app: App, setup: Setup, entered: dict[str, EnrolResult], results: dict[str, RunResult], wrong: dict[str, str]
+) -> int:
     from recall.store.ledger import open_doubts
 
     with setup.store.reading() as connection:
         doubts = len(open_doubts(connection))
-    failed = {f"{name}/{step}": why for name, result in results.items() for step, why in result.failed.items()}
+    failed = wrong | {f"{name}/{step}": why for name, done in results.items() for step, why in done.failed.items()}
     rows: list[list[object]] = []
     for name, each in entered.items():
         rows += [[name, "(entering)", word, people] for word, people in each.counts().items() if people]
     for name, result in results.items():
         rows += _result_rows(name, result)
-    lines: list[Any] = [table(["journey", "step", "what", "people"], rows) if rows else "Nobody is due."]
-    lines += [f"{step} failed: {why}" for step, why in failed.items()]
+    lines: list[Any] = [table(["journey", "step", "what", "people"], rows)] if rows else []
+    lines += [f"{what} failed: {why}" for what, why in failed.items()]
     if doubts:
         lines.append(f"{doubts} messages are in doubt, none is sent again: see `recall reconcile`.")
     data = {name: _result_data(result, entered.get(name)) for name, result in results.items()}
-    app.output.answer({"dry_run": False, "journeys": data, "doubts": doubts}, *lines)
+    answer = {"dry_run": False, "journeys": data, "failed": failed, "doubts": doubts}
+    app.output.answer(answer, *(lines or ["Nobody is due."]))
     return PERSON_NEEDED if failed or doubts else 0
 
 
@@ -150,5 +158,4 @@ def _result_data(result: RunResult, entered: EnrolResult | None) -> dict[str, An
         "left": {reason.value: people for reason, people in result.converged.ended.items()},
         "turned": result.turned,
         "steps": result.steps,
-        "failed": result.failed,
     }

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from journeys.compile import compile_journey
+from journeys.loader import read_journey
+from journeys.project import SHIPPED
+from journeys.templates import load_template
 from journeys.words import Outcome
 from providers.faults import Fail, Fault, switch_fault
 from recall.clock import DAY, HOUR
 from recall.engine.spool import spool
 from recall.store.ledger import Answer, open_doubts
+from recall.store.versions import current_version, publish_version
 
 
 def _fail(growth, fail: Fail | None) -> None:
@@ -105,6 +110,25 @@ def test_a_provider_that_is_down_fails_the_step_and_keeps_everybody_due(publishe
     published.later(HOUR)
     assert published.recall("run").code == 0
     assert len(published.scene.sent()) == 3
+
+
+def test_one_journey_that_cannot_run_does_not_stop_the_others(published):
+    published.treated()
+    with published.scene.store.writing() as connection:
+        journey = (SHIPPED / "catalogue" / "settled-30d.yaml").read_text().replace("id: settled-30d", "id: a-journey")
+        noun = read_journey(journey.replace("cn-consumer-finance", "gone").encode(), "a-journey.yaml").noun
+        templates = {"come-back": load_template(SHIPPED / "templates" / "come-back.yaml").noun}
+        publish_version(connection, compile_journey(noun, templates=templates), now=published.scene.now, who="mei")
+    published.scene.enrol(_version(published, "a-journey"), published.people[0])
+    answer = published.recall("run", "--json")
+    assert answer.code == 1
+    assert "policy 'gone', which is not published" in answer.data["failed"]["a-journey"]
+    assert "settled-30d" in answer.data["journeys"]
+
+
+def _version(growth, name: str):
+    with growth.scene.store.reading() as connection:
+        return current_version(connection, name)
 
 
 def test_doubts_are_told_and_end_with_1(published):
