@@ -14,7 +14,6 @@ from recall.cli.output import table
 
 if TYPE_CHECKING:
     from recall.intake import FileMapping, ImportReport
-    from recall.intake.loading import Progress
 
 PERSON_NEEDED = 1
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -49,7 +48,9 @@ def _pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
 
 
 _SHARED = [
-    click.option("--mapping", "mapping_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML."),
+    click.option(
+        "--mapping", "mapping_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML."
+    ),
     click.option("--map", multiple=True, callback=_pairs, metavar="FIELD=COLUMN", help="Which column is a field."),
     click.option("--set", multiple=True, callback=_pairs, metavar="FIELD=VALUE", help="The same value in every row."),
     click.option("--zone", help="Zone of times without one, such as Asia/Shanghai."),
@@ -83,7 +84,7 @@ def _shared(command: _Command) -> _Command:
 @_default_zone
 @_shared
 @pass_app
-def import_users_(app: App, file: Path, **options: Any) -> int:
+def import_users_(app: App, /, file: Path, **options: Any) -> int:
     """Add and change users from FILE, one row each.
 
     Fields: user (required) phone email push push_kind zone locale jurisdiction is_test created_at updated_at
@@ -109,7 +110,7 @@ def import_users_(app: App, file: Path, **options: Any) -> int:
 @_default_zone
 @_shared
 @pass_app
-def import_events_(app: App, file: Path, **options: Any) -> int:
+def import_events_(app: App, /, file: Path, **options: Any) -> int:
     """Add what users did from FILE, one event a row.
 
     Fields: user name at (required) id. Map the id where the source has one. Without an id an event is known by what
@@ -130,7 +131,7 @@ def import_events_(app: App, file: Path, **options: Any) -> int:
 @_file
 @_shared
 @pass_app
-def import_consents_(app: App, file: Path, **options: Any) -> int:
+def import_consents_(app: App, /, file: Path, **options: Any) -> int:
     """Add consents and withdrawals from FILE.
 
     Fields: user channel purpose granted at (required) expires_at source wording brand. The newest counts; of two at
@@ -153,7 +154,7 @@ def import_consents_(app: App, file: Path, **options: Any) -> int:
 @_region
 @_shared
 @pass_app
-def import_suppressions_(app: App, file: Path | None, none: bool, **options: Any) -> int:
+def import_suppressions_(app: App, /, file: Path | None, none: bool, **options: Any) -> int:
     """Keep who must never be messaged from FILE, known to us or not.
 
     Fields: phone email push user, or kind with value or hash; channel reason at until source brand. Without channel
@@ -171,7 +172,9 @@ def import_suppressions_(app: App, file: Path | None, none: bool, **options: Any
     from recall.intake import import_suppressions
 
     region = options.pop("region") or app.settings.default_region
-    return _import(app, file, options, import_suppressions, region=region, despite_rejects=options.pop("despite_rejects"))
+    return _import(
+        app, file, options, import_suppressions, region=region, despite_rejects=options.pop("despite_rejects")
+    )
 
 
 def _declare_none(app: App) -> int:
@@ -190,7 +193,7 @@ def _declare_none(app: App) -> int:
 @_file
 @_shared
 @pass_app
-def import_history_(app: App, file: Path, **options: Any) -> int:
+def import_history_(app: App, /, file: Path, **options: Any) -> int:
     """Remember what users were sent before, from FILE, so that caps and rests do not start from nothing.
 
     Fields: user channel at (required) responded_at brand. The last eight sends of a user and four of each channel
@@ -208,7 +211,7 @@ def import_history_(app: App, file: Path, **options: Any) -> int:
 # --- what all five do -------------------------------------------------------------------------------------
 
 
-def _import(app: App, file: Path, options: dict[str, Any], verb: Callable[..., ImportReport], **more: Any) -> int:
+def _import(app: App, /, file: Path, options: dict[str, Any], verb: Callable[..., ImportReport], **more: Any) -> int:
     from recall.intake.times import read_stated
 
     mapping = _mapping(options)
@@ -222,15 +225,11 @@ def _import(app: App, file: Path, options: dict[str, Any], verb: Callable[..., I
             now=app.clock.now(),
             rejects=rejects,
             as_of=read_stated(as_of, mapping.time_reading) if as_of else None,
-            progress=_as_progress(advance),
+            progress=advance,
             **more,
         )
     _tell(app, report)
     return PERSON_NEEDED if report.rejected else 0
-
-
-def _as_progress(advance: Callable[[int], None]) -> Progress:
-    return advance
 
 
 def _mapping(options: dict[str, Any]) -> FileMapping:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import Field as ModelField
@@ -87,6 +87,30 @@ def read_mapping(path: Path) -> FileMapping:
     if mapping is None or check.problems:
         raise BadFile(check.problems)
     return mapping
+
+
+def stated_mapping(base: FileMapping, stated: Mapping[str, Any]) -> FileMapping:
+    """`base` with what the command line says on top; what is empty or false there says nothing (but header=False).
+
+    Pairs are added to those of the base; a field that is set is no longer mapped, and the other way round. Raises
+    BadFile.
+    """
+    said: dict[str, Any] = {
+        name: value for name, value in stated.items() if value or (name == "header" and value is False)
+    }
+    mapped: dict[str, str] = said.get("map", {})
+    fixed: dict[str, str] = said.get("set", {})
+    pairs = {
+        "map": {name: column for name, column in base.map.items() if name not in fixed} | mapped,
+        "set": {name: text for name, text in base.set.items() if name not in mapped} | fixed,
+        "properties": {**base.properties, **said.get("properties", {})},
+        "attributes": {**base.attributes, **said.get("attributes", {})},
+    }
+    check = Check("command line", [])
+    merged: FileMapping | None = check.noun(FileMapping, {**base.model_dump(by_alias=True), **said, **pairs})
+    if merged is None:
+        raise BadFile(check.problems)
+    return merged
 
 
 # --- a mapping held against a file ------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from phonenumbers import PhoneNumberType as Type
 from phonenumbers import ValidationResult
 from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_number
 
+from recall.errors import Misconfigured
 from recall.intake.reasons import Reason, Rejected
 from recall.intake.texts import known_zones, refuse_unseen
 
@@ -41,6 +42,13 @@ class Phone:
     value: str = field(repr=False)  # E.164
     region: str  # ISO 3166
     zones: tuple[str, ...]  # where its owner may be; empty when nobody knows
+
+
+def confirm_region(region: str | None) -> str | None:
+    """The region itself, in capital letters; raises Misconfigured for one that has no phones."""
+    if region and region.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise Misconfigured(f"{region!r} is not a country with phones; say its two letters, such as --region CN")
+    return region.upper() if region else None
 
 
 def read_phone(text: str, column: str, *, region: str | None, landlines: bool) -> Phone | None:

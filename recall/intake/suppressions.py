@@ -13,7 +13,7 @@ from recall.clock import Instant
 from recall.intake.emails import read_email
 from recall.intake.loading import ImportReport, Job, Kind, Progress, Written
 from recall.intake.mapping import Fields, FileMapping, Plan
-from recall.intake.phones import read_phone
+from recall.intake.phones import confirm_region, read_phone
 from recall.intake.reasons import Reason, Rejected
 from recall.intake.sheet import Row
 from recall.intake.texts import read_channel, read_id, read_word
@@ -57,7 +57,8 @@ def import_suppressions(
     might be messaged. `despite_rejects` says that a person looked at them.
     """
     job: Job[_Stop] = Job(store, SUPPRESSIONS, mapping, now, rejects, as_of, progress)
-    report = job.run(file, lambda found: _Suppressions(store, mapping, found, now, mapping.region or region))
+    country = confirm_region(mapping.region or region)
+    report = job.run(file, lambda found: _Suppressions(store, mapping, found, now, country))
     if report.read and (despite_rejects or not report.rejected):
         with store.writing() as connection:
             declare_suppressions(connection, "imported", at=now)

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from journeys.durations import local_to_instant
 from recall.clock import DAY, Instant, to_instant
-from recall.intake.reasons import Reason, Rejected
+from recall.errors import Misconfigured
+from recall.intake.reasons import WHAT_TO_DO, Reason, Rejected
 
 _ISO = re.compile(
     r"(\d{4})-?(\d{2})-?(\d{2})"
@@ -46,6 +47,14 @@ class Times:
         if at is not None and at > now + _AHEAD:
             raise Rejected(Reason.TIME_IN_FUTURE, column)
         return at
+
+
+def read_stated(text: str, times: Times) -> Instant:
+    """The instant a person typed; raises Misconfigured saying what to write."""
+    found = _read(text.strip(), times.zone, "")
+    if isinstance(found, Reason):
+        raise Misconfigured(f"{text!r}: {WHAT_TO_DO[found]}")
+    return found
 
 
 @lru_cache(maxsize=65_536)

@@ -11,7 +11,7 @@ from recall.clock import Instant
 from recall.intake.emails import read_email
 from recall.intake.loading import ImportReport, Job, Kind, Progress, Written
 from recall.intake.mapping import Fields, FileMapping, Plan
-from recall.intake.phones import Phone, read_phone
+from recall.intake.phones import Phone, confirm_region, read_phone
 from recall.intake.reasons import Reason, Rejected
 from recall.intake.sheet import Row
 from recall.intake.texts import read_flag, read_id, read_jurisdiction, read_locale, read_text, read_word, read_zones
@@ -50,8 +50,9 @@ def import_users(
     `region` is where phones without a country code are meant, unless the mapping says it; `rejects` is a folder.
     """
     job: Job[NewUser] = Job(store, USERS, mapping, now, rejects, now if as_of is None else as_of, progress)
+    country = confirm_region(mapping.region or region)
     with Seen() as seen:
-        return job.run(file, lambda found: _Users(store, mapping, found, seen, now, mapping.region or region))
+        return job.run(file, lambda found: _Users(store, mapping, found, seen, now, country))
 
 
 class _Users:
