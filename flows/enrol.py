@@ -6,13 +6,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.names import journey_run
+from flows.names import verb_run
 from recall.measure.funnel import told
 from tasks.artifacts import show_funnel
 from tasks.enrol import enrol
 
 
-@flow(name="journey-enrol", flow_run_name=journey_run, persist_result=False)
+@flow(name="journey-enrol", flow_run_name=verb_run, persist_result=False)
 async def run_enrol(journey: str) -> State[None]:
     """Let in everyone of the audience who may enter now; everybody else has one reason why not.
 

@@ -18,6 +18,11 @@ def journey_run() -> str:
     return f"{flow_run.parameters['journey']} {_minute()}"
 
 
+def verb_run() -> str:
+    """For what else is done with a journey: `enrol settled-30d 03-01 08:30`."""
+    return f"{flow_run.flow_name.partition('-')[2]} {journey_run()}"
+
+
 def lane_run() -> str:
     given = flow_run.parameters
     return f"{given['journey']} lane {given['lane']}/{given['lanes']} {_minute()}"

@@ -9,19 +9,19 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.names import journey_run
+from flows.names import verb_run
 from recall.measure.funnel import told
 from tasks.artifacts import show_replay
 from tasks.replay import replay
 
 
-@flow(name="recall-replay", flow_run_name=journey_run, persist_result=False)
+@flow(name="recall-replay", flow_run_name=verb_run, persist_result=False)
 async def run_replay(
     journey: str,
-    step: str | None = None,
+    step: str = "",
     since: date | None = None,
-    outcome: Literal["refused", "not_sent", "skipped"] | None = None,
-    reason: str | None = None,
+    outcome: Literal["any", "refused", "not_sent", "skipped"] = "any",
+    reason: str = "",
     dry_run: bool = True,
     why: str = "",
 ) -> State[None]:
@@ -33,8 +33,8 @@ async def run_replay(
     Args:
         journey: Id of a published journey, such as settled-30d.
         step: Only this step, such as sms-2. Empty means every step.
-        since: Only messages missed since the beginning of this day in the journey's zone. Empty means seven days.
-        outcome: Only those the provider refused, those not sent, or those skipped. Empty means all three.
+        since: Only messages missed since the beginning of this day in the journey's zone. None means seven days.
+        outcome: Only those the provider refused, those not sent, or those skipped.
         reason: Only those whose cause, provider code or gate reason contains this text. Empty means any.
         dry_run: On, the run only shows what would happen. Switch it off to make the messages due.
         why: What was put right, for the audit. No names, phones or e-mails.

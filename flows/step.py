@@ -110,7 +110,7 @@ async def _send(journey: str, done: StepDone, version: int, number: int) -> None
     if isinstance(sent, Sent):
         done.add(sent)
     else:
-        done.failure = str(sent)
+        done.failure = str(sent).removeprefix(f"{journey}/{done.step}: ")
 
 
 def _tell(journey: str, done: StepDone) -> None:

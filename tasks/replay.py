@@ -16,11 +16,17 @@ from tasks.setup import setup
 
 @piece("replay", "replay {journey}")
 def replay(
-    journey: str, step: str | None, since: date | None, outcome: str | None, reason: str | None, dry_run: bool, why: str
+    journey: str, step: str, since: date | None, outcome: str, reason: str, dry_run: bool, why: str
 ) -> dict[str, int]:
     """How many messages the gate would now let out, or why not; unless it is a dry run, make them due."""
     with edge(f"{journey}: replay"):
-        wanted = engine.Wanted(journey, step or None, _midnight(journey, since), outcome, reason or None)
+        wanted = engine.Wanted(
+            journey,
+            step=step or None,
+            since=_midnight(journey, since),
+            outcome=None if outcome == "any" else outcome,
+            reason=reason or None,
+        )
         done = engine.replay(setup(), wanted, dry_run=dry_run, who="prefect", why=why)
     return {"found": len(done.previews), "replayed": done.replayed} | done.counts()
 

@@ -32,7 +32,7 @@ class StepCounts:
     states: dict[str, int] = field(default_factory=dict)  # SendState -> sends
     receipts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> times
-    waiting: dict[str, int] = field(default_factory=dict)  # reason, or "not due yet" -> people
+    waiting: dict[str, int] = field(default_factory=dict)  # reason, or "as planned" -> people
 
     @property
     def sent(self) -> int:
@@ -52,7 +52,7 @@ def count_steps(connection: Connection, journey: str) -> dict[str, StepCounts]:
     for name, reason, times in count_skips(connection, journey):
         steps.setdefault(name, StepCounts()).left_out[reason] = times
     for name, why, people in count_waiting(connection, journey):
-        steps.setdefault(name, StepCounts()).waiting[why or "not due yet"] = people
+        steps.setdefault(name, StepCounts()).waiting[why or "as planned"] = people
     return steps
 
 

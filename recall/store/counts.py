@@ -45,12 +45,19 @@ def doubts_by_journey(connection: Connection) -> dict[str, int]:
 def count_entered(connection: Connection, journey: str) -> Entered:
     """Enrolments and goals inside the window, apart for treated people and holdout."""
     rows = connection.execute(
-        select(_is_treated().label("treated"), func.count(), func.count(_E.c.goal_at), _sum(_E.c.active.is_(True)))
+        select(_E.c.holdout, func.count(), func.count(_E.c.goal_at), func.count().filter(_E.c.active.is_(True)))
         .where(_of(journey))
-        .group_by(_is_treated())
+        .group_by(_E.c.holdout)
     ).all()
-    by = {bool(treated): (users, goals) for treated, users, goals, _ in rows}
-    return Entered(*by.get(True, (0, 0)), *by.get(False, (0, 0)), active=sum(row[3] for row in rows))
+    treated = [row for row in rows if row.holdout == Holdout.TREATED.value]
+    held_out = [row for row in rows if row.holdout != Holdout.TREATED.value]
+    return Entered(
+        treated=sum(row[1] for row in treated),
+        treated_goals=sum(row[2] for row in treated),
+        held_out=sum(row[1] for row in held_out),
+        held_out_goals=sum(row[2] for row in held_out),
+        active=sum(row[3] for row in rows),
+    )
 
 
 def count_ends(connection: Connection, journey: str) -> dict[str, int]:
@@ -117,7 +124,3 @@ def _of(journey: str) -> ColumnElement[bool]:
 
 def _is_treated() -> ColumnElement[bool]:
     return _E.c.holdout == Holdout.TREATED.value
-
-
-def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count().filter(condition)
