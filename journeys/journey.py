@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from journeys.rules import Comparison, Rule
+from journeys.spans import Spans
 from journeys.values import (
     AttributeName,
     Currency,
@@ -23,7 +24,6 @@ from journeys.values import (
     WholeNumber,
     ZoneName,
 )
-from journeys.windows import Spans
 from journeys.words import Channel
 
 Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]

@@ -20,6 +20,7 @@ from journeys.policy import DayWindows, Policy
 from journeys.rules import Rule
 from journeys.scenarios import ScenarioFile
 from journeys.segment import NamedSegment
+from journeys.spans import Spans
 from journeys.templates import Template, ValueField
 from journeys.values import (
     AttributeName,
@@ -35,7 +36,6 @@ from journeys.values import (
     WholeNumber,
     ZoneName,
 )
-from journeys.windows import Spans
 from journeys.words import Channel
 
 Schema = dict[str, Any]

@@ -9,10 +9,11 @@ from journeys.journey import Journey, Message, Wait
 from journeys.loader import Loaded
 from journeys.policy import DayWindows, Policy
 from journeys.problems import did_you_mean
+from journeys.spans import Span
 from journeys.steps import Place, each_step
 from journeys.templates import Template, names_in
 from journeys.values import clock_text
-from journeys.windows import Span, common_spans
+from journeys.windows import common_spans
 from journeys.words import Channel
 from recall.errors import Misconfigured, Problem
 

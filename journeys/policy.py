@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from journeys.rules import Attribute
+from journeys.spans import Spans
 from journeys.values import (
     Currency,
     EventName,
@@ -19,7 +20,6 @@ from journeys.values import (
     Text,
     WholeNumber,
 )
-from journeys.windows import Spans
 from journeys.words import Channel
 
 MAX_CAP = 8  # contact_state remembers the last 8 counted sends of a person ...

@@ -25,7 +25,7 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-def _single(value: Any) -> Any:
+def single(value: Any) -> Any:
     if isinstance(value, (dict, list)):
         raise ValueError(
             f"a {'list' if isinstance(value, list) else 'mapping'} cannot stand here; write a single value"
@@ -34,7 +34,7 @@ def _single(value: Any) -> Any:
 
 
 def _duration(value: Any) -> Duration:
-    return value if isinstance(value, Duration) else Duration.parse(str(_single(value)))
+    return value if isinstance(value, Duration) else Duration.parse(str(single(value)))
 
 
 def _positive_duration(value: Duration) -> Duration:
@@ -44,13 +44,13 @@ def _positive_duration(value: Duration) -> Duration:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,12}", str(_single(value)), re.ASCII):
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,12}", str(single(value)), re.ASCII):
         raise ValueError(f"{value!r} is not a whole number; write digits only, such as 3")
     return int(value)
 
 
 def _percent(value: Any) -> int:
-    text = str(_single(value)).removesuffix("%").strip()
+    text = str(single(value)).removesuffix("%").strip()
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,3}", text, re.ASCII) or int(text) > 100:
         raise ValueError(f"{value!r} is not a percentage; write a whole number from 0 to 100, such as 10")
     return int(text)
@@ -70,7 +70,7 @@ def _share(value: Any) -> int:
 def _flag(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if _single(value) not in ("true", "false"):
+    if single(value) not in ("true", "false"):
         raise ValueError(f"{value!r} is neither true nor false; write true or false")
     return bool(value == "true")
 
@@ -79,7 +79,7 @@ def to_micros(value: Any) -> int:
     """Decimal text to integer micros (10^-6 of the unit); raises ValueError for anything inexact."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value  # already micros, from the store
-    if not isinstance(_single(value), str) or not re.fullmatch(r"\d{1,13}(\.\d{1,6})?", value, re.ASCII):
+    if not isinstance(single(value), str) or not re.fullmatch(r"\d{1,13}(\.\d{1,6})?", value, re.ASCII):
         raise ValueError(f"{value!r} is not an amount; write decimal text with at most six decimals, such as '0.045'")
     try:
         amount = Decimal(value)
@@ -90,7 +90,7 @@ def to_micros(value: Any) -> int:
     return int(amount * MICROS_PER_UNIT)
 
 
-def _clock_minutes(value: Any) -> int:
+def clock_minutes(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     match = re.fullmatch(r"(\d{1,2}):(\d{2})", str(value), re.ASCII)
@@ -122,7 +122,7 @@ Percent = Annotated[int, BeforeValidator(_percent)]
 Share = Annotated[int, BeforeValidator(_share)]  # parts per million
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Money = Annotated[int, BeforeValidator(to_micros)]  # micros
-ClockTime = Annotated[int, BeforeValidator(_clock_minutes)]  # minutes after local midnight, 0..1440
+ClockTime = Annotated[int, BeforeValidator(clock_minutes)]  # minutes after local midnight, 0..1440
 ZoneName = Annotated[str, AfterValidator(_zone)]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 # Ids become Prefect names and artifact keys, which hold only a-z 0-9 and -.

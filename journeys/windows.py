@@ -11,50 +11,18 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo
-
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 from journeys.calendars import DayType, day_type
 from journeys.durations import add, local_to_instant
-from journeys.values import _clock_minutes, _single, clock_text
+from journeys.journey import Journey
+from journeys.policy import Policy
+from journeys.program import Delay
+from journeys.spans import Span
+from journeys.values import clock_minutes
+from journeys.words import Channel
 from recall.clock import DAY, HOUR, MINUTE, Instant, slot_up, to_datetime
-
-if TYPE_CHECKING:  # both modules describe their windows with the Spans of this one
-    from journeys.journey import Journey
-    from journeys.policy import Policy
-    from journeys.program import Delay
-    from journeys.words import Channel
-
-Span = tuple[int, int]  # local minutes; end < start means overnight
-
-
-def _spans(value: Any) -> tuple[Span, ...]:
-    items = (value,) if isinstance(value, (str, dict)) else value
-    return tuple(item if isinstance(item, tuple) else _span(str(_single(item))) for item in items)
-
-
-def _span(text: str) -> Span:
-    start, dash, end = text.partition("-")
-    if not dash:
-        raise ValueError(f"{text!r} is not a span; write two clock times, such as 09:00-20:00")
-    return _clock_minutes(start.strip()), _clock_minutes(end.strip())
-
-
-def _not_empty(spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    for start, end in spans:
-        if start == end:
-            raise ValueError(f"{clock_text(start)}-{clock_text(end)} is empty; write 00:00-24:00 for the whole day")
-    return spans
-
-
-Spans = Annotated[
-    tuple[Span, ...],
-    AfterValidator(_not_empty),
-    BeforeValidator(_spans),
-    PlainSerializer(lambda spans: [f"{clock_text(a)}-{clock_text(b)}" for a, b in spans], return_type=list[str]),
-]
 
 _FULL_DAY = 24 * 60
 _HORIZON_DAYS = 14
@@ -245,7 +213,7 @@ _UTC = ZoneInfo("UTC")
 def _next_weekday(text: str, after: Instant, zone: ZoneInfo) -> Instant:
     """The first `thu 11:00` of the local clock strictly after an instant."""
     weekday, _, clock = text.partition(" ")
-    minutes = _clock_minutes(clock)
+    minutes = clock_minutes(clock)
     local = to_datetime(after).astimezone(zone).replace(tzinfo=None)
     ahead = (_WEEKDAYS.index(weekday) - local.weekday()) % 7
     midnight = datetime(local.year, local.month, local.day) + timedelta(days=ahead)  # noqa: DTZ001  # local clock time
