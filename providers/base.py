@@ -73,6 +73,7 @@ class InDoubt:
     body_hash: str
     gate_at: Instant
     provider_id: str = ""
+    body: str = field(default="", repr=False)  # as it was handed over, if it was not erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,12 @@ class ProviderEvent:
     """One thing a vendor tells us later."""
 
     event_id: str  # the vendor's; with the provider's name it makes a receipt unique
-    ref: str  # of our send; "" for inbound messages
+    ref: str  # of our send; "" for replies, and where the token in the webhook's URL tells it
     kind: ReceiptKind
     at: Instant
-    detail: str = ""  # call outcome, failure code, key pressed; never personal data
+    detail: str = field(default="", repr=False)  # call outcome, failure code; of a reply: what the person wrote
     channel: Channel | None = None
-    address: Address | None = None  # inbound only
+    address: Address | None = None  # replies only: who wrote
 
 
 @dataclass(frozen=True, slots=True)

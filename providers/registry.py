@@ -14,6 +14,8 @@ from recall.settings import Settings
 # Each module has `make(name, settings, clock, options)`.
 KINDS: dict[str, str] = {
     "outbox": "providers.outbox",
+    "twilio_sms": "providers.twilio_sms",
+    "twilio_voice": "providers.twilio_voice",
     "world": "providers.world",
 }
 

@@ -37,7 +37,11 @@ class Settings(BaseSettings):
     allow_weak_durability: bool = False  # start although the store may forget a commit
     default_region: str | None = None  # ISO 3166 region of phone numbers written without a country code
     world_url: str = ""  # file of the simulated people; "" = var_dir/world.db
-    provider_options: dict[str, dict[str, str]] = Field(default_factory=dict)
+    provider_options: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)  # may hold secrets
+    twilio_account_sid: str = ""  # of every Twilio account that `provider_options` does not give one of its own
+    twilio_auth_token: SecretStr = SecretStr("")  # signs their webhooks; also our key, unless there is an API key
+    twilio_api_key_sid: str = ""
+    twilio_api_key_secret: SecretStr = SecretStr("")
     retry_seconds: float = Field(10.0, gt=0)  # pause before a failed batch is tried again; doubles each time
     public_url: str = ""  # where vendors and people reach `recall serve`
     signing_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed)] = ()  # the first one signs
