@@ -12,7 +12,8 @@ from recall.engine.setup import Setup
 from recall.errors import Misconfigured
 from recall.store.cases import gate_passes
 from recall.store.connect import Connection
-from recall.store.gate import Page, decide, prepare
+from recall.store.gate import decide, prepare
+from recall.store.gate_rows import Page
 from recall.store.histories import Passage, read_passages, read_person
 from recall.store.versions import Version, read_version
 

@@ -15,7 +15,8 @@ from recall.engine.run import DueStep, due_steps
 from recall.engine.setup import Setup
 from recall.store.cases import GatePass, gate_passes
 from recall.store.due import count_due
-from recall.store.gate import Page, decide, prepare
+from recall.store.gate import decide, prepare
+from recall.store.gate_rows import Page
 from recall.store.versions import versions_in_use
 
 PAGE = 1000

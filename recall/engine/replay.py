@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from recall.clock import DAY, Instant
 from recall.engine.setup import Setup
 from recall.store.cases import gate_passes
-from recall.store.gate import Page, decide, prepare
+from recall.store.gate import decide, prepare
+from recall.store.gate_rows import Page
 from recall.store.replays import Missed, missed, send_again
 
 

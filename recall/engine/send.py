@@ -15,8 +15,9 @@ from recall.engine.calling import call_chunk
 from recall.engine.setup import Setup
 from recall.errors import Transient
 from recall.store.cases import GatePass, gate_passes
-from recall.store.gate import Gate, Page, prepare
+from recall.store.gate import Gate, prepare
 from recall.store.gate_pass import Passed, pass_gate
+from recall.store.gate_rows import Page
 from recall.store.routes import Grant, grant
 from recall.store.versions import Version
 

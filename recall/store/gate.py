@@ -10,21 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Select,
-    and_,
-    bindparam,
-    exists,
     func,
-    literal,
-    null,
     select,
-    text,
-    tuple_,
 )
 
 from journeys.durations import local_to_instant
@@ -38,7 +30,8 @@ from recall.store import schema
 from recall.store.audience import Cutoffs
 from recall.store.bulk import among, ids_parameter
 from recall.store.gate_blocks import blocked
-from recall.store.gate_reasons import NOW, A, C, Case, E, S, U, frees_at, has_address, reason_column
+from recall.store.gate_reasons import Case, U
+from recall.store.gate_rows import Page, Row, first_per_address, pick, read_rows
 from recall.store.links import new_tokens
 from recall.store.pricing import Price, price_of
 from recall.store.purse import Purse, local_day, open_purse
@@ -46,32 +39,6 @@ from recall.store.tokens import Doors
 from recall.store.zones import Zones, read_zones
 
 _HELD_RECHECK = HOUR  # a hold that ends wakes its enrolments earlier (converge); this is the backstop
-_SENDS_OPEN = text("sends.state in ('calling', 'in_doubt')")  # spelled as in the partial index
-
-
-class Row(NamedTuple):
-    """One due enrolment with the facts the gate needs."""
-
-    id: int
-    user_id: int
-    host_id: str  # the host's user id
-    zone_id: int
-    locale: str
-    is_test: bool
-    due_at: int
-    first_due_at: int
-    base_at: int
-    grp: int
-    holdout: str
-    retry_send_id: int | None
-    replay_of: int | None
-    last_reason: str | None
-    address_id: int
-    address: str | None
-    consent_id: int | None
-    reason: str | None
-    frees_at: int
-    streak: int
 
 
 @dataclass(slots=True)
@@ -93,16 +60,6 @@ class Decision:
     @property
     def action(self) -> Action | None:
         return None if self.reason is None else ACTION_OF[self.reason]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Which rows: due ones after a place in the index, or named enrolments as if they stood due on the step."""
-
-    due_before: Instant
-    limit: int = 1000
-    after: tuple[Instant, int] = (-1, -1)  # (due_at, user_id) of the last row seen
-    enrolments: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,71 +113,13 @@ def prepare(
     cutoffs = Cutoffs(of.zone)
     journey = of.version.program.journey
     renderer = Renderer(of.version.program, of.channel, of.node.template, brand=of.policy.brand_name or "")
-    statement = _pick(of, cutoffs, lock=lock)
+    statement = pick(of, cutoffs, lock=lock)
     if jurisdictions is not None:
         statement = statement.where(U.c.jurisdiction.in_(jurisdictions))
     elif but:
         statement = statement.where(U.c.jurisdiction.not_in(but))
     rules = window_rules(of.policy, journey, of.channel)
     return Gate(of, statement, cutoffs, renderer, rules, doors, testers)
-
-
-def _pick(of: Case, cutoffs: Cutoffs, *, lock: bool) -> Select[Any]:
-    address = (A.c.id, A.c.value) if has_address(of) else (literal(0, BigInteger), null())
-    statement = (
-        select(
-            E.c.id,
-            E.c.user_id,
-            U.c.user_id.label("host_id"),
-            U.c.zone_id,
-            U.c.locale,
-            U.c.is_test,
-            E.c.due_at,
-            E.c.first_due_at,
-            E.c.base_at,
-            E.c.grp,
-            E.c.holdout,
-            E.c.retry_send_id,
-            E.c.replay_of,
-            E.c.reason.label("last_reason"),
-            address[0].label("address_id"),
-            address[1].label("address"),
-            C.c.consent_id,
-            reason_column(of, cutoffs),
-            frees_at(of),
-            S.c.streak,
-        )
-        .select_from(_tables(of))
-        .where(
-            E.c.version_id == of.version.id,
-            E.c.active.is_(True),
-            ~_has_open_send(of),
-        )
-        .order_by(E.c.due_at, E.c.user_id)
-    )
-    locked = [E, S, A] if has_address(of) else [E, S]
-    return statement.with_for_update(of=locked, skip_locked=True) if lock else statement
-
-
-def _tables(of: Case) -> Any:
-    joined = E.join(U, U.c.id == E.c.user_id)
-    joined = joined.join(S, and_(S.c.user_id == E.c.user_id, S.c.brand == of.version.brand))
-    if has_address(of):
-        joined = joined.join(A, A.c.id == U.c[f"{of.address_kind}_id"])
-    mine = and_(
-        C.c.user_id == E.c.user_id,
-        C.c.brand == of.version.brand,
-        C.c.purpose == of.policy.consent.purpose,
-        C.c.channel == of.channel.value,
-    )
-    return joined.outerjoin(C, mine)
-
-
-def _has_open_send(of: Case) -> Any:
-    """An earlier message is still being called, or in doubt for less than `doubt_hold`."""
-    hold = of.policy.doubt_hold.micros
-    mine = schema.sends.c.enrolment_id == E.c.id
-    return exists(select(1).where(mine, _SENDS_OPEN, schema.sends.c.gate_at > NOW - hold))
 
 
 def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock: bool) -> Chunk:
@@ -230,8 +129,10 @@ def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock
     if reason is not None:
         return Chunk(now, [], zones, Purse({}, {}), blocked=reason)
     purse = open_purse(connection, gate.of, now, lock=False)
-    rows = _read_rows(connection, gate, page, now=now, zones=zones, ramp_left=purse.ramp_left)
-    kept = _first_per_address(rows)
+    open_zones = [zone_id for zone_id, names in zones.items() if is_open(gate.rules, names, now)]
+    facts = {"now": now, "open_zones": open_zones, "ramp_left": purse.ramp_left, **gate.cutoffs.values(now)}
+    rows = read_rows(connection, gate.statement, page, gate.of.node.id, facts)
+    kept = first_per_address(rows)
     passed = [row for row in kept if row.reason is None]
     if lock and passed:
         purse = open_purse(connection, gate.of, now, lock=True)
@@ -243,44 +144,6 @@ def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock
         if decision.reason is not None:
             chunk.reasons[decision.reason] = chunk.reasons.get(decision.reason, 0) + 1
     return chunk
-
-
-def _read_rows(
-    connection: Connection, gate: Gate, page: Page, *, now: Instant, zones: Mapping[int, Zones], ramp_left: int
-) -> list[Row]:
-    open_zones = [zone_id for zone_id, names in zones.items() if is_open(gate.rules, names, now)]
-    parameters = {"now": now, "open_zones": open_zones, "ramp_left": ramp_left, **gate.cutoffs.values(now)}
-    statement = gate.statement
-    if page.enrolments is not None:
-        statement = statement.where(among(connection, E.c.id, "ids"))
-        parameters["ids"] = ids_parameter(connection, page.enrolments)
-    else:
-        statement = statement.where(
-            E.c.step_id == gate.of.node.id,
-            E.c.due_at <= bindparam("due_before", type_=BigInteger),
-            tuple_(E.c.due_at, E.c.user_id)
-            > tuple_(bindparam("after_due", type_=BigInteger), bindparam("after_user", type_=BigInteger)),
-        ).limit(bindparam("chunk", type_=BigInteger))
-        parameters |= {
-            "due_before": page.due_before,
-            "after_due": page.after[0],
-            "after_user": page.after[1],
-            "chunk": page.limit,
-        }
-    return [Row._make(row) for row in connection.execute(statement, parameters)]
-
-
-def _first_per_address(rows: Sequence[Row]) -> list[Row]:
-    """A chunk keeps each address once, or two messages would pass the same cap; the others stay due."""
-    seen: set[int] = set()
-    kept = []
-    for row in rows:
-        if row.address_id and row.reason is None:
-            if row.address_id in seen:
-                continue
-            seen.add(row.address_id)
-        kept.append(row)
-    return kept
 
 
 def _part_two(connection: Connection, gate: Gate, rows: Sequence[Row], purse: Purse, now: Instant) -> list[Decision]:

@@ -6,24 +6,23 @@ now. After its commit the messages may be called, and nothing else may make them
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from journeys.journey import Offer
 from journeys.message import digest, written
-from journeys.program import MessageNode, Way
 from journeys.windows import closes_at
-from journeys.words import ACTION_OF, END_OF, Action, Channel, End, Reason, SendState
+from journeys.words import Action, Channel, End, Reason, SendState
 from recall.clock import DAY, Instant, slot_up
 from recall.store import schema
 from recall.store.bulk import Sql, insert_rows, update_ids
-from recall.store.gate import Chunk, Decision, Gate, Page, Row, decide
+from recall.store.fates import Fate, fate_of, write_decisions
+from recall.store.gate import Chunk, Decision, Gate, decide
 from recall.store.gate_reasons import has_address
+from recall.store.gate_rows import Page
 from recall.store.links import Link, new_links
 from recall.store.moves import Mover, Road, defer, end, move, place
 from recall.store.purse import pay
@@ -250,66 +249,12 @@ def _hold_back(connection: Connection, gate: Gate, chunk: Chunk) -> None:
     held = [d for d in chunk.decisions if d.reason not in (None, Reason.HOLDOUT)]
     by_fate: dict[Fate, list[Decision]] = defaultdict(list)
     for decision in held:
-        by_fate[fate_of(gate.of.node, _on_spent(gate), decision)].append(decision)
+        by_fate[fate_of(gate, decision)].append(decision)
     for fate, decisions in by_fate.items():
         _apply(connection, gate, chunk, fate, decisions)
     unresponsive = [d.row.user_id for d in held if d.reason is Reason.UNRESPONSIVE]
     _rest(connection, gate, unresponsive, chunk.now)
-    write_decisions(connection, gate.of.node.id, held, chunk.now, gate)
-
-
-def _on_spent(gate: Gate) -> str:
-    budget = gate.of.version.program.journey.budget
-    return budget.on_spent if budget else "defer"
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What becomes of an enrolment that was held back."""
-
-    action: Action
-    reason: Reason
-    until: Instant | None = None
-    end: End | None = None
-    way: Way | None = None
-
-
-def fate_of(node: MessageNode, on_spent: str, decision: Decision) -> Fate:
-    """Turn a reason into what happens next, by the closed list of actions and what the journey declared."""
-    reason = decision.reason
-    assert reason is not None  # only asked for rows that were held back
-    match ACTION_OF[reason]:
-        case Action.DEFER:
-            return Fate(Action.DEFER, reason, until=decision.until)
-        case Action.EXIT:
-            return Fate(Action.EXIT, reason, end=END_OF[reason])
-        case Action.DECLARED:
-            return _declared(node, on_spent, reason, decision.until)
-        case Action.ELSE:
-            return _fall_back(node, reason)
-        case _:
-            return Fate(Action.SKIP, reason, way=node.next)
-
-
-def _declared(node: MessageNode, on_spent: str, reason: Reason, until: Instant | None) -> Fate:
-    offer: Offer | None = node.offer
-    declared = on_spent if reason is Reason.BUDGET_SPENT else (offer.on_empty if offer else "skip")
-    if declared == "exit":
-        return Fate(Action.EXIT, reason, end=End.EXIT_RULE)
-    if declared == "skip":
-        return Fate(Action.SKIP, reason, way=node.next)
-    return Fate(Action.DEFER, reason, until=until)
-
-
-def _fall_back(node: MessageNode, reason: Reason) -> Fate:
-    """`else` where there is one; otherwise skip, or exit when the journey has no other channel left."""
-    if node.otherwise is not None:
-        return Fate(Action.ELSE, reason, way=node.otherwise)
-    if node.otherwise_exits:
-        return Fate(Action.EXIT, reason, end=End.EXIT_RULE)
-    if reason is not Reason.CONDITION and set(node.channels_after) <= {node.channel}:
-        return Fate(Action.EXIT, reason, end=End.OPTED_OUT if reason is Reason.OPTED_OUT else End.FINISHED)
-    return Fate(Action.SKIP, reason, way=node.next)
+    write_decisions(connection, gate, held, chunk.now)
 
 
 def _apply(connection: Connection, gate: Gate, chunk: Chunk, fate: Fate, decisions: Sequence[Decision]) -> None:
@@ -328,39 +273,3 @@ def _apply(connection: Connection, gate: Gate, chunk: Chunk, fate: Fate, decisio
             assert fate.way is not None  # a skip always has a way on
             movers = [_mover(decision, chunk.now, slot_up(chunk.now + 1)) for decision in decisions]
             move(connection, _road(gate, chunk), movers, fate.way, now=chunk.now)
-
-
-# --- why: one row per change of reason --------------------------------------------------------------------
-
-_DECISION_COLUMNS = ("enrolment_id", "step_id", "at", "action", "reason", "facts", "until")
-
-
-def write_decisions(connection: Connection, step_id: int, held: Iterable[Decision], now: Instant, gate: Gate) -> None:
-    rows = []
-    for decision in held:
-        assert decision.reason is not None  # only rows that were held back are written
-        fate = fate_of(gate.of.node, _on_spent(gate), decision)
-        if fate.action is Action.DEFER and decision.row.last_reason == decision.reason:
-            continue
-        facts = json.dumps(facts_of(decision.row, decision.reason, gate))
-        rows.append((decision.row.id, step_id, now, fate.action.value, decision.reason.value, facts, fate.until))
-    insert_rows(connection, schema.decisions, _DECISION_COLUMNS, rows)
-
-
-def facts_of(row: Row, reason: Reason, gate: Gate) -> dict[str, object]:
-    """What was true when the reason was given; ids, times and counts only."""
-    facts: dict[str, object] = {"due_at": row.due_at}
-    match reason:
-        case Reason.CAPPED:
-            facts["frees_at"] = row.frees_at
-        case Reason.UNRESPONSIVE:
-            facts["streak"] = row.streak
-        case Reason.MESSAGE_EXPIRED:
-            facts |= {"first_due_at": row.first_due_at, "expires": str(gate.of.node.expires)}
-        case Reason.OUTSIDE_WINDOW:
-            facts["zone_id"] = row.zone_id
-        case Reason.BUDGET_SPENT | Reason.NO_STOCK | Reason.RAMP_LIMIT:
-            facts["policy"] = gate.of.policy.id
-        case _:
-            pass
-    return facts

@@ -76,8 +76,9 @@ def _keep(connection: Connection, store: Store, row: Inbound, now: Instant) -> b
             text=row.text if row.meaning is Meaning.REVIEW else None,
         )
         .on_conflict_do_nothing()
+        .returning(_I.c.id)
     )
-    return bool(kept.rowcount)
+    return kept.first() is not None
 
 
 def _act(connection: Connection, store: Store, row: Inbound) -> None:

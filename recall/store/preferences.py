@@ -16,7 +16,7 @@ from recall.clock import Instant
 from recall.store import schema
 from recall.store.connect import Store
 from recall.store.schema import NO_ADDRESS
-from recall.store.suppressions import USER, opt_in, opt_out_address, suppress_user, unsuppress
+from recall.store.suppressions import USER, end_pauses, opt_in, opt_out_address, suppress_user, unsuppress
 from recall.store.tokens import Preferred
 
 SOURCE = "preference page"
@@ -109,3 +109,19 @@ def resume(connection: Connection, store: Store, whose: Preferred, *, now: Insta
     if known is None or known.paused_until is None:
         return False
     return unsuppress(connection, store, user=known.user, at=now)
+
+
+def end_all_pauses(connection: Connection, store: Store, *, at: Instant) -> int:
+    """Lift every pause whose end has come, of addresses and of users; returns how many.
+
+    A user's pause is kept under a hash, so those it may be about are hashed again: only in a minute in which one ends.
+    """
+    over = select(_P.c.hash).where(_P.c.kind == USER, _P.c.ended_at.is_(None), _P.c.until <= at)
+    hashes = set(connection.execute(over).scalars())
+    ended = 0
+    if hashes:
+        resting = connection.execute(select(_U.c.user_id).where(_U.c.suppressed.is_(True))).scalars().all()
+        for user in resting:
+            if store.hash_address(USER, user) in hashes:
+                ended += unsuppress(connection, store, user=user, at=at)
+    return ended + end_pauses(connection, at=at)

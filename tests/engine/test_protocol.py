@@ -19,8 +19,9 @@ from recall.errors import ChannelDown, StoreBusy, Transient
 from recall.store import schema
 from recall.store.cases import gate_passes
 from recall.store.connect import Store
-from recall.store.gate import Page, prepare
+from recall.store.gate import prepare
 from recall.store.gate_pass import pass_gate
+from recall.store.gate_rows import Page
 from recall.store.ledger import Answer, open_doubts, resolve, settle
 from recall.store.policies import live_policies
 from recall.store.receipts import Receipt, record_receipts

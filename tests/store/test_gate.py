@@ -14,7 +14,8 @@ from recall.clock import DAY, HOUR
 from recall.settings import Mode
 from recall.store import schema
 from recall.store.cases import gate_passes
-from recall.store.gate import Page, decide, prepare
+from recall.store.gate import decide, prepare
+from recall.store.gate_rows import Page
 from recall.store.versions import Version
 from tests.engine.conftest import ELIGIBLE, Scene
 from tests.engine.conftest import scene as scene
