@@ -37,12 +37,24 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 @pytest.fixture
 def scene(sqlite_store: Store, settings: Settings, now: Instant, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """The scene of the engine's tests, with which the tasks of this process work."""
+    yield from _worked_with(sqlite_store, settings, now, monkeypatch)
+
+
+@pytest.fixture
+def postgresql_scene(
+    postgresql_store: Store, settings: Settings, now: Instant, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Scene]:
+    """The same on PostgreSQL, where batches run side by side."""
+    yield from _worked_with(postgresql_store, settings, now, monkeypatch)
+
+
+def _worked_with(store: Store, settings: Settings, now: Instant, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv("RECALL_RETRY_SECONDS", "0.1")
     clock = FixedClock(now)
     outbox = settings.var_dir / "outbox"
-    setup = Setup(sqlite_store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir / "spool")
+    setup = Setup(store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir / "spool")
     tasks_setup.use(setup)
-    yield Scene(sqlite_store, clock, setup, outbox)
+    yield Scene(store, clock, setup, outbox)
     tasks_setup.forget()
 
 

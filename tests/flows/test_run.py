@@ -28,7 +28,10 @@ pytestmark = pytest.mark.prefect
 class WithoutPush(Outbox):
     """An outbox whose push gateway is away."""
 
+    asked = 0  # how often it was called
+
     async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
+        self.asked += 1
         if any(message.channel is Channel.PUSH for message in batch):
             raise Transient("the push gateway is away")
         async for result in super().send(batch):
@@ -116,4 +119,41 @@ def test_a_paused_journey_sends_nothing_and_says_why(prefect_server: None, scene
     with scene.store.writing() as connection:
         set_control(connection, ControlKind.PAUSED, "settled-30d", who="test", why="wrong coupon", at=scene.now)
     assert run().message == "push-1: held back: paused"
+    assert scene.sent() == []
+
+
+def test_batches_side_by_side_send_to_everybody_once(
+    prefect_server: None, postgresql_scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    scene, users = postgresql_scene, [f"u{n}" for n in range(30)]
+    version = scene.publish()
+    for user in users:
+        scene.add_user(user)
+    scene.enrol(version, *users)
+    monkeypatch.setattr("recall.engine.run.MAX_BATCH", 5)  # six batches are started; each takes what is still due
+    assert run().message == "push-1: accepted 30"
+    assert sorted(scene.sent()) == sorted((user, "push") for user in users)
+    assert asyncio.run(artifact("recall-settled-30d-progress")) == 100.0
+
+
+def test_a_provider_that_is_away_is_not_asked_by_every_batch(
+    prefect_server: None, scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    version = scene.publish()
+    for user in ("u1", "u2", "u3"):
+        scene.add_user(user)
+    scene.enrol(version, "u1", "u2", "u3")
+    monkeypatch.setattr("recall.engine.run.MAX_BATCH", 1)
+    away = WithoutPush(scene.outbox, clock=scene.clock)
+    use(replace(scene.setup, providers={"outbox": away}))
+    assert run().type.value == "FAILED"
+    assert away.asked == 4  # the first batch and its three further tries
+
+
+def test_a_run_stops_claiming_after_ten_minutes(prefect_server: None, scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    version = scene.publish()
+    scene.add_user("u1")
+    scene.enrol(version, "u1")
+    monkeypatch.setattr("tasks.started.CLAIM_FOR", -1)
+    assert run().type.value == "COMPLETED"
     assert scene.sent() == []
