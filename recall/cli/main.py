@@ -44,6 +44,7 @@ VERBS = {
     "unsuppress": Verb("controls:unsuppress", "Take a suppression of this user back."),
     "db": Verb("db:db", "Migrate, check or back up the store."),
     "doctor": Verb("doctor:doctor", "Is this installation fit to send?"),
+    "serve": Verb("serve:serve", "Take webhooks, clicks, opt-outs and events; settle doubts."),
     "demo": Verb("demo:demo", "See the whole job once, on simulated people."),
     "up": Verb("up:up", "Start Prefect server, worker and web on this machine."),
 }
