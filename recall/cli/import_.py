@@ -97,8 +97,7 @@ def import_users_(app: App, /, file: Path, **options: Any) -> int:
     """
     from recall.intake import import_users
 
-    region = options.pop("region")
-    return _import(app, file, options, import_users, region=region or app.settings.default_region)
+    return _import(app, file, options, import_users, region=app.settings.default_region)
 
 
 @import_group.command("events")
@@ -171,10 +170,9 @@ def import_suppressions_(app: App, /, file: Path | None, none: bool, **options: 
         return _declare_none(app)
     from recall.intake import import_suppressions
 
-    region = options.pop("region") or app.settings.default_region
-    return _import(
-        app, file, options, import_suppressions, region=region, despite_rejects=options.pop("despite_rejects")
-    )
+    despite_rejects = options.pop("despite_rejects")
+    region = app.settings.default_region
+    return _import(app, file, options, import_suppressions, region=region, despite_rejects=despite_rejects)
 
 
 def _declare_none(app: App) -> int:
@@ -215,15 +213,14 @@ def _import(app: App, /, file: Path, options: dict[str, Any], verb: Callable[...
     from recall.intake.times import read_stated
 
     mapping = _mapping(options)
-    rejects = options.pop("rejects") or app.settings.var_dir / "rejects"
-    as_of = options.pop("as_of")
+    as_of = options["as_of"]
     with app.output.progress(f"reading {file.name}", file.stat().st_size) as advance:
         report = verb(
             app.store,
             file,
             mapping,
             now=app.clock.now(),
-            rejects=rejects,
+            rejects=options["rejects"] or app.settings.var_dir / "rejects",
             as_of=read_stated(as_of, mapping.time_reading) if as_of else None,
             progress=advance,
             **more,
@@ -232,27 +229,24 @@ def _import(app: App, /, file: Path, options: dict[str, Any], verb: Callable[...
     return PERSON_NEEDED if report.rejected else 0
 
 
+_STATED = (
+    *("map", "set", "properties", "attributes", "source", "zone", "times", "default_zone", "create_users"),
+    *("landlines", "encoding", "multiline"),
+)
+_SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|"}
+
+
 def _mapping(options: dict[str, Any]) -> FileMapping:
     """The mapping file, with what the command line says on top."""
     from recall.intake.mapping import FileMapping, read_mapping, stated_mapping
 
-    path = options.pop("mapping_file")
-    base = read_mapping(path) if path else FileMapping()
-    columns = options.pop("columns")
-    stated: dict[str, Any] = {
-        name: options.pop(name)
-        for name in ("map", "set", "properties", "attributes", "zone", "times", "encoding", "source")
-        if name in options
-    }
-    stated |= {name: options.pop(name) for name in ("default_zone", "create_users", "landlines") if name in options}
-    stated |= {
-        "delimiter": {"comma": ",", "semicolon": ";", "pipe": "|"}.get(options["delimiter"], options["delimiter"]),
-        "header": False if options.pop("no_header") else None,
-        "columns": tuple(columns.split(",")) if columns else None,
-        "multiline": options.pop("multiline"),
-    }
-    del options["delimiter"]
-    return stated_mapping(base, stated)
+    path = options["mapping_file"]
+    stated = {name: options[name] for name in _STATED if name in options}
+    stated["region"] = (options.get("region") or "").upper()
+    stated["delimiter"] = _SIGNS.get(options["delimiter"], options["delimiter"])
+    stated["header"] = False if options["no_header"] else None
+    stated["columns"] = tuple(options["columns"].split(",")) if options["columns"] else ()
+    return stated_mapping(read_mapping(path) if path else FileMapping(), stated)
 
 
 def _tell(app: App, report: ImportReport) -> None:

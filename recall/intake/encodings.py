@@ -51,10 +51,10 @@ def examine(path: Path, file: BinaryIO, asked: str) -> tuple[str, str]:
             raise BadFile([_problem(path, what, hint)])
     encoding = _stated_encoding(path, start, asked)
     digest = hashlib.sha256()
-    wrong = _first_undecodable(file, encoding, digest)
+    wrong, is_cut = _first_undecodable(file, encoding, digest)
     if wrong is None:
         return digest.hexdigest(), encoding
-    if asked == "auto" and encoding == "utf-8-sig" and _is_chinese(file):
+    if asked == "auto" and encoding == "utf-8-sig" and not is_cut and _is_chinese(file):
         return digest.hexdigest(), "gb18030"
     hint = "save it as UTF-8, or say --encoding gb18030 if it is Chinese text saved by Excel"
     if asked != "auto" or encoding == "utf-16":
@@ -63,26 +63,28 @@ def examine(path: Path, file: BinaryIO, asked: str) -> tuple[str, str]:
 
 
 def _stated_encoding(path: Path, start: bytes, asked: str) -> str:
-    has_bom = start.startswith(_UTF16_BOMS)
+    """What the byte order mark says, else what was asked for, else UTF-8."""
     if asked.lower() not in ENCODINGS:
         hint = "recall reads utf-8, gb18030 and utf-16; convert the file, such as with iconv"
         raise BadFile([_problem(path, f"{asked} is not an encoding recall reads", hint)])
+    if start.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if start.startswith(_UTF16_BOMS):
+        return "utf-16"
     encoding = ENCODINGS[asked.lower()]
-    if encoding == "utf-16" and not has_bom:
-        raise BadFile(
-            [_problem(path, "has no byte order mark, so its byte order would be a guess", "save it as UTF-8")]
-        )
-    if encoding == "auto":
-        encoding = "utf-16" if has_bom else "utf-8-sig"
-    if has_bom and encoding != "utf-16":
-        raise BadFile([_problem(path, f"is UTF-16, not {asked}", "say --encoding utf-16, or leave it out")])
-    if encoding != "utf-16" and start.count(0) * 3 >= len(start) > 1:
+    if encoding == "utf-16":
+        message = "has no byte order mark, so its byte order would be a guess"
+        raise BadFile([_problem(path, message, "save it as UTF-8")])
+    if start.count(0) * 3 >= len(start) > 1:
         raise BadFile([_problem(path, "looks like UTF-16 without byte order mark, or is no text", "save it as UTF-8")])
-    return encoding
+    return "utf-8-sig" if encoding == "auto" else encoding
 
 
-def _first_undecodable(file: BinaryIO, encoding: str, digest: hashlib._Hash) -> int | None:
-    """The line of the first bytes that are not text in this encoding; None when all are. Hashes the whole file."""
+def _first_undecodable(file: BinaryIO, encoding: str, digest: hashlib._Hash) -> tuple[int | None, bool]:
+    """(line of the first bytes that are not text in this encoding, is only the last character cut off?).
+
+    Hashes the whole file.
+    """
     file.seek(0)
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     line, wrong = 1, None
@@ -90,12 +92,13 @@ def _first_undecodable(file: BinaryIO, encoding: str, digest: hashlib._Hash) -> 
         digest.update(block)
         if wrong is None:
             wrong, line = _decode_block(decoder, block, line)
-    if wrong is None:
-        try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            wrong = line
-    return wrong
+    if wrong is not None:
+        return wrong, False
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return line, True
+    return None, False
 
 
 def _decode_block(decoder: codecs.IncrementalDecoder, block: bytes, line: int) -> tuple[int | None, int]:

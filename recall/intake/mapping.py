@@ -25,7 +25,7 @@ from journeys.problems import Check, did_you_mean
 from journeys.values import AttributeName, Flag, Model, ZoneName
 from journeys.written import read_keys
 from recall.errors import BadFile, Problem
-from recall.intake.sheet import Layout
+from recall.intake.sheet import REJECTS_HEADER, Layout
 from recall.intake.times import Times
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)  # as journeys.values.AttributeName
@@ -182,7 +182,7 @@ def plan(mapping: FileMapping, fields: Fields, columns: Sequence[str], *, file: 
     by_name = {name: Source(place[name], "", name) for name in fields.names if name in place}
     found = {**by_name, **fixed, **stated}
     _refuse_missing(fields, found, columns, file)
-    used = {source.column for source in found.values()}
+    used = {source.column for source in found.values()}.union(REJECTS_HEADER)
     extras = _extras(mapping, fields, place, used, file)
     taken = used | {source.column for source in extras.values()}
     return Plan(found, extras, tuple(column for column in columns if column not in taken))

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
@@ -30,6 +30,8 @@ WHITESPACE = "whitespace"
 DELIMITERS = {",": ",", ";": ";", "|": "|", "tab": "\t", WHITESPACE: WHITESPACE}
 _SNIFFED = (",", ";", "\t", "|")
 _BLOCK = 1 << 20
+# Python's own limit lies between those above, and is told without a place.
+csv.field_size_limit(4 * MAX_ROW)
 _BLANKS = re.compile(r"[ \t]+")
 REJECTS_HEADER = ("recall_line", "recall_column", "recall_reason", "recall_hint", "recall_raw")
 
@@ -100,11 +102,13 @@ class Sheet:
         self._text = io.TextIOWrapper(file, encoding=self.encoding, errors="strict", newline=None)
         self._line = 0
         first = self._first_line()
+        self._is_rejects = tuple((_cells_or_none(first, ",") or ())[: len(REJECTS_HEADER)]) == REJECTS_HEADER
+        if self._is_rejects:  # our own rejects file has a header and commas, whatever the file it came from had
+            self._layout = replace(layout, delimiter=",", header=True)
         self.delimiter = self._choose_delimiter(first, wanted)
-        self._pending = None if layout.header else first
+        self._pending = None if self._layout.header else first
         self.columns = self._read_columns(first)
         self._refuse_missing(wanted)
-        self._is_rejects = tuple(self.columns[: len(REJECTS_HEADER)]) == REJECTS_HEADER
 
     def __enter__(self) -> Sheet:
         return self
@@ -144,10 +148,10 @@ class Sheet:
         if asked != "auto":
             return DELIMITERS[asked]
         fitting = [each for each in _SNIFFED if self._fits(first, each, wanted)]
-        if fitting:
-            return max(fitting, key=lambda each: len(_cells_or_none(first, each) or ()))
-        # Nothing fits: the likeliest one makes the best complaint.
-        return max(_SNIFFED, key=lambda each: len(_cells_or_none(first, each) or ()))
+        best = max(fitting, key=lambda each: len(_cells_or_none(first, each) or ()), default=None)
+        if best is not None and (not self._layout.header or best in first):
+            return best
+        return max(_SNIFFED, key=first.count)  # the likeliest, for a complaint that helps
 
     def _fits(self, first: str, delimiter: str, wanted: Collection[str]) -> bool:
         cells = _cells_or_none(first, delimiter)
@@ -165,7 +169,8 @@ class Sheet:
             )
         if not self._layout.header:
             return self._given_columns(len(cells))
-        names = tuple(cell.strip() or f"(column {n})" for n, cell in enumerate(cells, 1))
+        names = tuple((plain(cell) if self._is_rejects else cell).strip() for cell in cells)
+        names = tuple(name or f"(column {n})" for n, name in enumerate(names, 1))
         if len(names) > MAX_COLUMNS:
             raise BadFile(
                 [_problem(self.path, f"has {len(names)} columns", f"the most is {MAX_COLUMNS}", line=self._line)]
@@ -295,13 +300,7 @@ def split(text: str, delimiter: str) -> list[str] | Reason:
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as error:
-        return _csv_reason(str(error))
-
-
-def _csv_reason(words: str) -> Reason:
-    if "unexpected end" in words:
-        return Reason.UNCLOSED_QUOTE
-    return Reason.FIELD_TOO_LONG if "field limit" in words else Reason.TEXT_AFTER_QUOTE
+        return Reason.UNCLOSED_QUOTE if "unexpected end" in str(error) else Reason.TEXT_AFTER_QUOTE
 
 
 def _cells_or_none(text: str, delimiter: str) -> list[str] | None:
