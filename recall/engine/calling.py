@@ -32,14 +32,14 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
     route = gate.of.policy.routes[gate.of.channel]
     outbound = [to_outbound(gate, call, passed.lane) for call in passed.calls]
     if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
-        _put_back(setup, outbound)  # this very process knows that nothing touched the wire
+        _put_back(setup, [o.ref for o in outbound])  # this very process knows that nothing touched the wire
         raise Transient(
             f"the gate took longer than {GATE_TO_CALL_SECONDS:.0f} s; {len(outbound)} messages are due again"
         )
     called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound)
     called = _fail_over(setup, route, passed.lane, outbound, called, started=started)
     if called.is_outage:
-        _stop(setup, gate, outbound, called, passed.lane.provider)
+        _stop(setup, gate, called, passed.lane.provider)
     record(setup, [to_answer(result) for result in called.results])
     _note(setup, passed.lane, called, is_probe=is_probe)
     return called.results
@@ -141,19 +141,20 @@ def _note(setup: Setup, lane: Lane, called: Called, *, is_probe: bool) -> None:
             note_success(connection, lane.provider)
 
 
-def _put_back(setup: Setup, outbound: Sequence[Outbound]) -> None:
+def _put_back(setup: Setup, refs: Sequence[str]) -> None:
     with setup.store.writing() as connection:
-        outage(connection, [o.ref for o in outbound], live_policies(connection), now=setup.clock.now())
+        outage(connection, refs, live_policies(connection), now=setup.clock.now())
 
 
-def _stop(setup: Setup, gate: Gate, outbound: Sequence[Outbound], called: Called, provider: str) -> None:
-    """The whole chunk stayed here: rows stay due with their attempts, and the batch fails visibly."""
-    record(setup, [to_answer(r) for r in called.results if r.cause is not Cause.CONNECT])
-    _put_back(setup, outbound)
+def _stop(setup: Setup, gate: Gate, called: Called, provider: str) -> None:
+    """What stayed here is due again with its attempt unspent, what has an answer keeps it; the batch fails visibly."""
+    stayed = [r.ref for r in called.results if r.outcome is Outcome.NOT_SENT and r.cause is Cause.CONNECT]
+    record(setup, [to_answer(r) for r in called.results if r.ref not in set(stayed)])
+    _put_back(setup, stayed)
     why = str(called.down) if called.down else "no connection"
     with setup.store.writing() as connection:
         note_failure(connection, provider, why=why, now=setup.clock.now())
     step = f"{gate.of.version.name}/{gate.of.node.name}"
     if isinstance(called.down, ChannelDown):
         raise ChannelDown(f"{step}: {provider} is misconfigured ({called.down}); rows stay due until that is put right")
-    raise Transient(f"{step}: {provider} cannot be reached; {len(outbound)} messages are due again")
+    raise Transient(f"{step}: {provider} cannot be reached; {len(stayed)} messages are due again")

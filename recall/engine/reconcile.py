@@ -102,7 +102,15 @@ def to_item(send: Any, addresses: dict[int, str]) -> InDoubt:
     channel = Channel(send.channel)
     kind = ADDRESS_OF[channel]
     value = "" if kind is AddressKind.NONE else addresses.get(send.address_id, "")
-    return InDoubt(send.ref, channel, Address(kind, value), send.body_hash, send.gate_at, send.provider_id or "")
+    return InDoubt(
+        send.ref,
+        channel,
+        Address(kind, value),
+        send.body_hash,
+        send.gate_at,
+        send.provider_id or "",
+        body=send.body or "",
+    )
 
 
 def verdict(provider: Provider, send: Any, found: SendResult | None, *, now: Instant) -> Outcome | None:

@@ -117,18 +117,22 @@ def backoff(send: Any, answer: Answer) -> int:
 
 
 def outage(connection: Connection, refs: Iterable[str], policies: dict[str, LivePolicy], *, now: Instant) -> int:
-    """A whole chunk that never left (breaker open, provider down, configuration): due time and attempt stay."""
-    sends = read_open(connection, refs)
-    for send in sends:
+    """Messages that never left (breaker open, provider down, configuration): due time and attempt stay.
+
+    Only what is still `calling` is taken: a doubt is never released this way.
+    """
+    calling = [send for send in read_open(connection, refs) if send.state == SendState.CALLING.value]
+    for send in calling:
         version = read_version(connection, send.version_id)
-        connection.execute(
+        closed = connection.execute(
             _S.update()
-            .where(_S.c.id == send.id, _S.c.state.in_(OPEN))
+            .where(_S.c.id == send.id, _S.c.state == SendState.CALLING.value)
             .values(state=SendState.NOT_SENT.value, cause=Cause.CONNECT.value, settled_at=now, attempt=send.attempt - 1)
         )
-        release(connection, send, version, policy_of(policies, send.policy_hash, version))
-        put_back(connection, send, due_at=send.due_at)
-    return len(sends)
+        if closed.rowcount:
+            release(connection, send, version, policy_of(policies, send.policy_hash, version))
+            put_back(connection, send, due_at=send.due_at)
+    return len(calling)
 
 
 def put_back(connection: Connection, send: Any, *, due_at: Instant) -> bool:

@@ -47,7 +47,8 @@ class Scripted:
 
     def __init__(self, answer: Answer = accept) -> None:
         self.answer = answer
-        self.down: ChannelDown | Transient | Exception | None = None
+        self.down: ChannelDown | Transient | Exception | None = None  # raised before anything is sent
+        self.down_after: int | None = None  # or after so many messages of a batch
         self.calls: list[Outbound] = []
         self.known: dict[str, Outcome] = {}
         self.caps = Capabilities(
@@ -55,9 +56,11 @@ class Scripted:
         )
 
     async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
-        if self.down is not None:
+        if self.down is not None and self.down_after is None:
             raise self.down
-        for message in batch:
+        for n, message in enumerate(batch):
+            if self.down is not None and n == self.down_after:
+                raise self.down
             self.calls.append(message)
             result = self.answer(message)
             if result is not None:

@@ -200,6 +200,22 @@ def test_an_outage_after_the_last_step_brings_the_ended_user_back(scene: Scene, 
     assert scene.enrolment(enrolment).end_reason == "finished"
 
 
+@pytest.mark.parametrize(("answer", "state"), [(lose, "in_doubt"), (accept, "accepted")])
+def test_an_outage_in_the_middle_of_a_chunk_releases_only_what_never_left(
+    scene: Scene, provider: Scripted, answer: Any, state: str
+) -> None:
+    users = [f"u{n}" for n in range(3)]
+    for user in users:
+        scene.add_user(user)
+    scene.enrol(scene.publish(TWO), *users)
+    provider.answer, provider.down, provider.down_after = answer, ChannelDown("401"), 1
+    assert scene.run().failed
+    assert [s.state for s in scene.sends()] == [state, "not_sent", "not_sent"]
+    provider.down, provider.answer = None, accept
+    scene.run()
+    assert len(provider.calls) == len({call.ref for call in provider.calls}) == 3
+
+
 # --- evidence ---------------------------------------------------------------------------------------------
 
 
