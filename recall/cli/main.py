@@ -42,6 +42,8 @@ VERBS = {
     "kill-switch": Verb("controls:kill_switch", "Stop, or allow, everything that is sent."),
     "suppress": Verb("controls:suppress", "Never message this user again."),
     "unsuppress": Verb("controls:unsuppress", "Take a suppression of this user back."),
+    "dossier": Verb("person:dossier", "Show everything held about a user."),
+    "erase": Verb("person:erase", "Forget a user, but for a hash that keeps them from being messaged."),
     "db": Verb("db:db", "Migrate, check or back up the store."),
     "doctor": Verb("doctor:doctor", "Is this installation fit to send?"),
     "serve": Verb("serve:serve", "Take webhooks, clicks, opt-outs and events; settle doubts."),
