@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import Any
 
 from providers.base import Outbound
 
 MAX_RECIPIENTS = 1000
+_TAG_BYTES = 20
 MAX_OWN_BYTES = 9_500  # SendGrid takes 10,000 bytes of substitutions per person (API description, 2026-11)
 
 
@@ -39,12 +41,14 @@ def groups_of(batch: Sequence[Outbound]) -> Iterator[list[Outbound]]:
     Who has more of their own than SendGrid takes as substitutions gets a request alone.
     """
     for alike in _alike(batch):
-        made = shape(alike)
-        small = [n for n in range(len(alike)) if not made.own or _size(made.own[n]) <= MAX_OWN_BYTES]
-        kept = set(small)
-        yield from ([alike[n]] for n in range(len(alike)) if n not in kept)
+        small = alike
+        if max(map(_at_most, alike)) > MAX_OWN_BYTES:
+            own = shape(alike).own
+            small = [message for n, message in enumerate(alike) if not own or _size(own[n]) <= MAX_OWN_BYTES]
+            kept = {message.ref for message in small}
+            yield from ([message] for message in alike if message.ref not in kept)
         for start in range(0, len(small), MAX_RECIPIENTS):
-            yield [alike[n] for n in small[start : start + MAX_RECIPIENTS]]
+            yield small[start : start + MAX_RECIPIENTS]
 
 
 def _alike(batch: Sequence[Outbound]) -> Iterator[list[Outbound]]:
@@ -57,6 +61,13 @@ def _alike(batch: Sequence[Outbound]) -> Iterator[list[Outbound]]:
         key = (message.sender, journey, step, bool(message.content.html), times)
         groups.setdefault(key, []).append(message)
     yield from groups.values()
+
+
+def _at_most(message: Outbound) -> int:
+    """Bytes of substitutions if no line at all were shared; quick, as it is asked for every message."""
+    body, html = message.content.body, message.content.html
+    lines = body.count("\n") + html.count("\n") + 2
+    return sum(len(text) * (1 if text.isascii() else 4) for text in (body, html)) + lines * _TAG_BYTES
 
 
 def _size(own: Mapping[str, str]) -> int:
@@ -95,13 +106,16 @@ def _factor(texts: Sequence[str], tag: str, own: Sequence[dict[str, str]]) -> st
     """One text with tags where these differ, line by line; their own lines go to `own`."""
     if _same(texts):
         return texts[0]
-    lines = [text.split("\n") for text in texts]
+    head = commonprefix(texts)
+    start = head.rfind("\n") + 1  # whole lines only
+    lines = [text[start:].split("\n") for text in texts]
     if len({len(each) for each in lines}) > 1:
-        return _tagged(texts, f"{tag}0-", own)
-    shared = []
+        return texts[0][:start] + _tagged([text[start:] for text in texts], f"{tag}0-", own)
+    shared, count = [], len(texts)
     for number, column in enumerate(zip(*lines, strict=True)):
-        shared.append(column[0] if len(set(column)) == 1 else _tagged(column, f"{tag}{number}-", own))
-    return "\n".join(shared)
+        same = column.count(column[0]) == count
+        shared.append(column[0] if same else _tagged(column, f"{tag}{number}-", own))
+    return texts[0][:start] + "\n".join(shared)
 
 
 def _tagged(texts: Sequence[str], tag: str, own: Sequence[dict[str, str]]) -> str:
