@@ -15,6 +15,8 @@ from journeys.words import ADDRESS_OF, CHANNEL_BIT, AddressKind, Channel
 from recall.clock import Instant
 from recall.store import schema
 from recall.store.connect import Store
+from recall.store.consents import NewConsent, record_consents
+from recall.store.policies import live_policies
 from recall.store.schema import NO_ADDRESS
 from recall.store.suppressions import USER, end_pauses, opt_in, opt_out_address, suppress_user, unsuppress
 from recall.store.tokens import Preferred
@@ -82,6 +84,22 @@ def choose_channels(
     if whose.channel not in wanted:  # the message may have gone to an address that is not the current one
         changed |= _switch_off(connection, whose.address_id, whose.channel, now)
     return changed
+
+
+def stop_all(connection: Connection, store: Store, whose: Preferred, *, now: Instant) -> bool:
+    """Nothing any more: every channel off, and consent withdrawn where no address could carry an opt-out (a task)."""
+    known = read_preferences(connection, store, whose.user_id)
+    changed = choose_channels(connection, store, whose, (), now=now)
+    if known is None:
+        return changed
+    purposes = sorted({live.policy.consent.purpose for live in live_policies(connection).values()})
+    withdrawn = [
+        NewConsent(known.user, channel.value, purpose, False, now, source=SOURCE)
+        for purpose in purposes
+        for channel, kind in ADDRESS_OF.items()
+        if kind is AddressKind.NONE
+    ]
+    return record_consents(connection, withdrawn).added > 0 or changed
 
 
 def unsubscribe(connection: Connection, store: Store, whose: Preferred, *, now: Instant) -> bool:

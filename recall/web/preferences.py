@@ -15,7 +15,7 @@ from starlette.datastructures import FormData
 
 from journeys.words import Channel
 from recall.clock import DAY, to_datetime
-from recall.store.preferences import choose_channels, pause, read_preferences, resume, unsubscribe
+from recall.store.preferences import choose_channels, pause, read_preferences, resume, stop_all, unsubscribe
 from recall.store.tokens import Preferred
 from recall.web.context import Web, log, refuse
 from recall.web.pages import TEXTS, gone, language_of, page
@@ -99,6 +99,8 @@ def _do(web: Web, whose: Preferred, wish: Wish) -> None:
         match wish.action:
             case "one-click":
                 changed = unsubscribe(connection, store, whose, now=now)
+            case "stop":
+                changed = stop_all(connection, store, whose, now=now)
             case "pause":
                 changed = pause(connection, store, whose, until=now + PAUSE, now=now)
             case "resume":

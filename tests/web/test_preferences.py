@@ -69,6 +69,26 @@ def test_stopping_everything_leaves_nothing_on(door: Door) -> None:
     assert "checked" not in door.client.get(path).text
 
 
+def test_stopping_everything_also_withdraws_consent_where_no_address_is_used(door: Door) -> None:
+    door.scene.publish("  - {sms: come-back}\n")  # its policy names the purpose
+    path = known(door)
+    door.scene.later(DAY)
+    door.client.post(path, data={"action": "stop"})
+    granted = {row.channel: row.granted for row in door.rows(schema.consent_state)}
+    assert not granted["task"]
+    assert not granted["in_app"]
+    assert [row.source for row in door.rows(schema.consents) if not row.granted] == ["preference page"] * 2
+
+
+def test_a_pause_stops_the_next_message(door: Door) -> None:
+    version = door.scene.publish("  - {sms: come-back}\n")
+    path = known(door)
+    door.scene.enrol(version, "u1")
+    door.client.post(path, data={"action": "pause"})
+    door.scene.run()
+    assert door.scene.sent() == []
+
+
 def test_whoever_shares_the_phone_is_not_messaged_either(door: Door) -> None:
     path = known(door, phone="+8613800138000")
     known(door, "u2", phone="+8613800138000")
