@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowFilter, FlowFilterId
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
@@ -36,16 +36,21 @@ class Difference:
     same: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)  # ours, and not wanted any more
 
+    def told(self, *, automations: list[str]) -> dict[str, Any]:
+        """As a door shows it; `automations` are the names of those made now."""
+        found = {"new": self.new, "changed": self.changed, "removed": self.stale}
+        return {**found, "unchanged": len(self.same), "automations": automations}
 
-async def compare(wanted: Iterable[Deployment]) -> Difference:
+
+async def compare(wanted: Iterable[Deployment]) -> dict[str, Any]:
     """What deploying would change; changes nothing."""
     async with _client() as client:
         there = await _deployed(client)
-    return _difference(list(wanted), there)
+    return _difference(list(wanted), there).told(automations=[])
 
 
-async def apply(wanted: Iterable[Deployment], *, limit: int | None) -> tuple[Difference, list[str]]:
-    """Make the server have exactly what is wanted; returns what changed, and the automations that were made.
+async def apply(wanted: Iterable[Deployment], *, limit: int | None) -> dict[str, Any]:
+    """Make the server have exactly what is wanted; returns what changed.
 
     Deploys only what differs, so that what a person paused stays paused. Never touches what is not tagged as ours.
     `limit` is how many flow runs the work pool lets run at once; None leaves that as it is.
@@ -62,7 +67,7 @@ async def apply(wanted: Iterable[Deployment], *, limit: int | None) -> tuple[Dif
             await client.delete_deployment(there[name].id)
         reconcile = await client.read_deployment_by_name(_RECONCILE)
         made = await ensure_automations(client, reconcile.id)
-    return difference, made
+    return difference.told(automations=made)
 
 
 def _client() -> PrefectClient:
@@ -79,7 +84,8 @@ async def _deployed(client: PrefectClient) -> dict[str, DeploymentResponse]:
     try:
         while len(page := await client.read_deployments(deployment_filter=ours, limit=_PAGE, offset=len(found))) > 0:
             found += page
-        flows = {flow.id: flow.name for flow in await client.read_flows(limit=_PAGE)}
+        theirs = FlowFilter(id=FlowFilterId(any_=list({each.flow_id for each in found})))
+        flows = {flow.id: flow.name for flow in await client.read_flows(flow_filter=theirs)}
     except httpx.TransportError as error:
         url = get_current_settings().api.url
         raise Misconfigured(f"no Prefect server answers at {url} ({type(error).__name__}); is it running?") from None

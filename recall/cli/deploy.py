@@ -11,7 +11,6 @@ from recall.cli.context import App, pass_app
 from recall.cli.output import table
 
 if TYPE_CHECKING:
-    from flows.server import Difference
     from journeys.journey import Journey
     from journeys.project import Project
 
@@ -51,12 +50,8 @@ def deploy(app: App, files: bool, dry_run: bool, write_only: bool, limit: int | 
 
     from flows.server import apply, compare
 
-    made: list[str] = []
-    if dry_run:
-        difference = asyncio.run(compare(entries))
-    else:
-        difference, made = asyncio.run(apply(entries, limit=limit))
-    _tell(app, data, difference, made, dry_run=dry_run)
+    done = asyncio.run(compare(entries) if dry_run else apply(entries, limit=limit))
+    _tell(app, data | {"dry_run": dry_run} | done, dry_run=dry_run)
 
 
 def project_of(folder: Path) -> Project:
@@ -82,27 +77,24 @@ def _published(app: App) -> list[Journey]:
 
 
 def _write(file: Path, text: str) -> bool:
-    """Write the file if it says something else; a file of the same text keeps its time."""
-    if file.exists() and file.read_text("utf-8") == text:
+    """Write the file if it says something else; raises Misconfigured rather than overwrite somebody's own."""
+    from recall.errors import Misconfigured
+
+    before = file.read_text("utf-8") if file.exists() else ""
+    if before == text:
         return False
+    if before and before.splitlines()[0] != text.splitlines()[0]:
+        raise Misconfigured(f"{file} was not written by `recall deploy` and is left as it is; move it, or its content")
     file.write_text(text, "utf-8")
     return True
 
 
-def _tell(app: App, data: dict[str, Any], difference: Difference, made: list[str], *, dry_run: bool) -> None:
-    rows = [["new", name, ""] for name in difference.new]
-    rows += [["changed", name, "; ".join(what)] for name, what in difference.changed.items()]
-    rows += [["removed", name, "no journey stands behind it"] for name in difference.stale]
-    rows += [["new automation", name, ""] for name in made]
-    data |= {
-        "dry_run": dry_run,
-        "new": difference.new,
-        "changed": difference.changed,
-        "removed": difference.stale,
-        "unchanged": len(difference.same),
-        "automations": made,
-    }
-    same = f"{len(difference.same)} deployments stay as they are."
+def _tell(app: App, data: dict[str, Any], *, dry_run: bool) -> None:
+    rows = [["new", name, ""] for name in data["new"]]
+    rows += [["changed", name, "; ".join(what)] for name, what in data["changed"].items()]
+    rows += [["removed", name, "no journey stands behind it"] for name in data["removed"]]
+    rows += [["new automation", name, ""] for name in data["automations"]]
+    same = f"{data['unchanged']} deployments stay as they are."
     shown = [table(["", "deployment", "what"], rows)] if rows else []
     last = "Nothing was changed: leave out --dry-run to deploy." if dry_run and rows else same
     app.output.answer(data, *shown, last)

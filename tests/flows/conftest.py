@@ -107,13 +107,15 @@ class Up:
 
 @pytest.fixture(scope="session")
 def up(tmp_path_factory: pytest.TempPathFactory, _migrated_file: Path) -> Iterator[Up]:
-    """`recall up` on a simulated store, whose clock stands still, with the journeys `story` and `wide`."""
+    """`recall up` on a simulated store, whose clock stands still, with the journeys `story` and `wide`,
+    and two to deploy differently."""
     folder = tmp_path_factory.mktemp("up")
     settings = load(project_dir=folder, address_key=ADDRESS_KEY)
     settings.var_dir.mkdir()
     shutil.copy(_migrated_file, settings.var_dir / "recall.db")
     scene = _scene(settings)
-    scene.publish(name="story", more='run: "0 0 1 1 *"')
+    for name in ("story", "moved", "gone"):
+        scene.publish(name=name, more='run: "0 0 1 1 *"')
     scene.publish(name="wide", more='run: "0 0 1 1 *"\nlanes: 2')
     environment = {
         **os.environ,

@@ -66,6 +66,13 @@ def test_writing_the_file_needs_no_store_and_no_server(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [tmp_path / "prefect.yaml"]
 
 
+def test_a_prefect_yaml_of_somebody_else_is_left_alone(tmp_path: Path, capsys: Any):
+    (tmp_path / "prefect.yaml").write_text("name: theirs\n")
+    assert run(["deploy", "--files", "--write-only"]) == 1
+    assert "was not written by `recall deploy`" in capsys.readouterr().err
+    assert (tmp_path / "prefect.yaml").read_text() == "name: theirs\n"
+
+
 def test_without_a_server_a_person_is_told_to_name_one(capsys: Any):
     assert run(["deploy", "--files", "--dry-run"]) == 1
     assert "PREFECT_API_URL" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 
 from flows.run import run_journey
 from journeys.words import Channel
@@ -44,7 +44,8 @@ def run(journey: str = "settled-30d", **given: Any) -> Any:
 
 async def artifact(key: str) -> Any:
     async with get_client() as client:
-        found = await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+        of_key = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=[key]))
+        found = await client.read_latest_artifacts(artifact_filter=of_key)
     return found[0].data if found else None
 
 

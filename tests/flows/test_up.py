@@ -46,7 +46,7 @@ def test_a_red_run_names_the_step_and_retry_sends_only_what_is_still_due(up: Up)
     run = up.start("journey-run/story")
     red = up.wait(run)
     assert red["state_type"] == "FAILED"
-    assert "push-1 failed: story/push-1: outbox cannot be reached" in red["state"]["message"]
+    assert "push-1 failed: outbox cannot be reached" in red["state"]["message"]
     up.fault(None)
     up.retry(run)
     up.wait(run, "PENDING", "RUNNING", "COMPLETED")
@@ -93,21 +93,21 @@ def test_deployments_are_really_scheduled(up: Up):
 
 
 def test_deploying_again_touches_only_what_is_ours_and_differs(up: Up):
-    assert up.recall("deploy", "--dry-run")["unchanged"] == 9
-    story = up.ask("GET", "/deployments/name/journey-run/story")
-    schedule = story["schedules"][0]
-    up.ask("PATCH", f"/deployments/{story['id']}/schedules/{schedule['id']}", active=False)
-    foreign = up.ask("POST", "/deployments/", name="foreign", flow_id=story["flow_id"], tags=["theirs"])
-    up.scene.publish(name="story", more='run: "5 0 1 1 *"')
+    assert up.recall("deploy", "--dry-run")["unchanged"] == 13
+    moved = up.ask("GET", "/deployments/name/journey-run/moved")
+    schedule = moved["schedules"][0]
+    up.ask("PATCH", f"/deployments/{moved['id']}/schedules/{schedule['id']}", active=False)
+    foreign = up.ask("POST", "/deployments/", name="foreign", flow_id=moved["flow_id"], tags=["theirs"])
+    up.scene.publish(name="moved", more='run: "5 0 1 1 *"')
     with up.scene.store.writing() as connection:
-        connection.execute(schema.journeys.update().filter_by(name="wide").values(retired_at=up.scene.now))
+        connection.execute(schema.journeys.update().filter_by(name="gone").values(retired_at=up.scene.now))
 
     done = up.recall("deploy")
 
-    assert list(done["changed"]) == ["journey-run/story"]
-    assert done["removed"] == ["journey-enrol/wide", "journey-lane/wide", "journey-run/wide"]
+    assert list(done["changed"]) == ["journey-run/moved"]
+    assert done["removed"] == ["journey-enrol/gone", "journey-run/gone"]
     assert done["automations"] == []
-    after = up.ask("GET", f"/deployments/{story['id']}")
+    after = up.ask("GET", f"/deployments/{moved['id']}")
     assert [(each["schedule"]["cron"], each["active"]) for each in after["schedules"]] == [("5 0 1 1 *", False)]
     assert up.ask("GET", f"/deployments/{foreign['id']}")["name"] == "foreign"
     assert len(up.ask("POST", "/automations/filter")) == 4
