@@ -21,6 +21,7 @@ from recall.engine.spool import replay as replay_spool
 from recall.store.addresses import read_values
 from recall.store.ledger import doubt, open_doubts, policy_of, read_open, resolve, stale_calls
 from recall.store.policies import live_policies
+from recall.store.preferences import end_all_pauses
 from recall.store.versions import read_version
 
 CALLING_TOO_LONG = 120 * SECOND  # no live process still waits for an answer after this
@@ -44,6 +45,8 @@ def reconcile(setup: Setup) -> Reconciled:
     done = Reconciled()
     done.spooled = replay_spool(setup.store, setup.spool_dir, now=setup.clock.now())
     done.receipts = drain_receipts(setup)
+    with setup.store.writing() as connection:
+        end_all_pauses(connection, setup.store, at=setup.clock.now())
     done.raised = raise_doubts(setup)
     _look_up(setup, done)
     done.rested = rest_sick_senders(setup)

@@ -97,6 +97,8 @@ def _forget_addresses(connection: Connection, user_id: int, own: list[int]) -> N
     mine = _U.update().where(_U.c.id == user_id)
     connection.execute(mine.values(phone_id=nothing, email_id=nothing, push_id=nothing))
     _delete(connection, _L, user_id)
+    inbound, hashes = schema.inbound, select(_A.c.hash).where(_A.c.id.in_(own))
+    connection.execute(inbound.update().where(inbound.c.hash.in_(hashes)).values(text=None))
     connection.execute(_A.update().where(_A.c.id.in_(own)).values(value=None, region="", subkind=""))
 
 

@@ -16,6 +16,7 @@ from recall.store.ledger import OPEN, resolve
 from recall.store.policies import LivePolicy
 from recall.store.suppressions import mark_unreachable, opt_out_address
 
+SUSPECT = "suspect"  # detail of a reaction that came too soon after delivery to be a person's
 _R, _S, _E = schema.receipts, schema.sends, schema.enrolments
 
 
@@ -88,6 +89,8 @@ def _apply(
 ) -> None:
     if send.state in OPEN:
         resolve(connection, send, Outcome.ACCEPTED, policies, evidence=f"receipt {receipt.kind}", who="recall", now=now)
+    if receipt.detail == SUSPECT:
+        return  # a scanner's click or opening: kept in the inbox, proves delivery, is no sign of a person
     _stamp(connection, receipt, send)
     kind = ReceiptKind(receipt.kind)
     if kind.value in responses:

@@ -101,3 +101,9 @@ def test_a_receipt_for_a_ref_nobody_knows_changes_nothing_and_is_kept(scene: Sce
     with scene.store.reading() as connection:
         kept = connection.execute(select(schema.receipts)).all()
     assert (picture(scene), len(kept)) == (before, len(SMS))
+
+
+def test_a_click_of_a_scanner_is_no_sign_of_life(scene: Scene) -> None:
+    ref = send_one(scene, "sms")
+    tell(scene, ref, [(ReceiptKind.CLICKED, 1, "suspect")], one_by_one=False)
+    assert (picture(scene)["clicked_at"], picture(scene)["streak"]) == (None, 1)
