@@ -46,6 +46,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.process = process
         self.url = url  # of its API
+        self.home = log.parent
         self._log = log
 
     @classmethod

@@ -157,3 +157,21 @@ def read_troubles(connection: Connection) -> Troubles:
         doubts=sum(counts.values()),
         resolved={name: number for name, number in sorted(counts.items()) if name != "open"},
     )
+
+
+def find_eventful_user(connection: Connection, journey: str) -> str | None:
+    """The host's id of somebody to whom much happened in this journey: the one with most decisions and sends."""
+    users = schema.users
+    weight = func.count(_D.c.id.distinct()) + func.count(_S.c.id.distinct()) * 2
+    rows = (
+        select(users.c.user_id)
+        .join(_E, _E.c.user_id == users.c.id)
+        .join(_J, _J.c.id == _E.c.journey_id)
+        .outerjoin(_D, _D.c.enrolment_id == _E.c.id)
+        .outerjoin(_S, and_(_S.c.enrolment_id == _E.c.id, _S.c.state == "accepted"))
+        .where(_J.c.name == journey)
+        .group_by(users.c.user_id)
+        .order_by(weight.desc(), users.c.user_id)
+        .limit(1)
+    )
+    return connection.execute(rows).scalar()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, literal, select, union_all
+from typing import Any
+
+from sqlalchemy import Connection, event, literal, select, union_all
 
 from recall.clock import Instant
 from recall.errors import Misconfigured
 from recall.store import schema
-from recall.store.connect import read_fact, write_fact
+from recall.store.connect import Store, read_fact, write_fact
 
 _REAL = (schema.users, schema.events, schema.enrolments, schema.sends, schema.suppressions)
 
@@ -43,3 +45,18 @@ def _filled(connection: Connection) -> list[str]:
     """Tables with somebody or something in them."""
     looks = [select(literal(table.name)).where(select(literal(1)).select_from(table).exists()) for table in _REAL]
     return sorted(connection.execute(union_all(*looks)).scalars())
+
+
+def throw_away(store: Store) -> None:
+    """Do not wait for the disk: a simulated store that is lost is simulated again. Refuses any other store."""
+    with store.reading() as connection:
+        if not is_simulated(connection):
+            raise Misconfigured("only a simulated store may forget a commit")
+    if store.is_postgresql:
+        return
+
+    @event.listens_for(store.engine, "connect")
+    def _hurry(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    store.engine.dispose()
