@@ -256,7 +256,7 @@ def _tell(app: App, report: ImportReport) -> None:
         f"{report.unchanged:,} known already, {report.rejected:,} rejected ({report.seconds:.1f} s)."
     ]
     if report.users_created:
-        lines.append(f"{report.users_created:,} users were made.")
+        lines.append(f"Users made: {report.users_created:,}.")
     if report.ignored_columns:
         lines.append(f"Not read: {', '.join(report.ignored_columns)}.")
     if report.rejected:
