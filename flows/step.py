@@ -78,11 +78,13 @@ async def run_step(journey: str, step: str, channel: str, version: int, batches:
     side_by_side = min(THREADS, batches) if setup().store.is_postgresql else 1
     bar = await show_progress(journey, step, batches)
     numbers = iter(range(1, batches + 1))
+    one_at_a_time = asyncio.Lock()  # else an earlier, lower progress may arrive last
 
     async def send_on() -> None:
         for number in _while_it_makes_sense(numbers, done):
             await _send(journey, done, version, number)
-            await move_progress(bar, journey, step, done=done.batches, batches=batches)
+            async with one_at_a_time:
+                await move_progress(bar, journey, step, done=done.batches, batches=batches)
 
     await asyncio.gather(*(send_on() for _ in range(side_by_side)))
     _tell(journey, done)

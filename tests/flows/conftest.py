@@ -69,7 +69,12 @@ class Up:
     said: dict[str, Any] = field(default_factory=dict)  # what `recall up --json` answered
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
-        answer = httpx.request(method, f"{self.said['api']}{path}", json=body or None, timeout=30)
+        """One request; asked again while a busy SQLite makes the server answer 503, as Prefect's own clients do."""
+        for pause in (0.5, 1, 2, 4, 0):
+            answer = httpx.request(method, f"{self.said['api']}{path}", json=body or None, timeout=30)
+            if answer.status_code != 503:
+                break
+            time.sleep(pause)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
