@@ -216,6 +216,7 @@ class _Compiler:
                 expires=message.expires or EXPIRES,
                 offer=message.offer,
                 attempts=message.attempts,
+                confirm=message.confirm,
                 next=self._outcome(message, place, after) if has_outcome(message) else after,
                 otherwise=self._message(other, (*place, "else"), after) if isinstance(other, Message) else None,
                 otherwise_exits=other == "exit",

@@ -163,6 +163,7 @@ class Message(Model):
     expires: PositiveDuration | None = None  # after first due; default 3d
     offer: Offer | None = None
     attempts: Attempts | None = None  # calls only
+    confirm: Identifier | None = None  # calls only: ask this check of the host at the last second
     on_outcome: dict[Identifier | Annotated[str, Field(pattern=r"^[a-z_]{1,40}$")], OutcomeAction] | None = None
     outcome_within: PositiveDuration | None = None  # how long an outcome is waited for; default 1d
 
@@ -170,6 +171,8 @@ class Message(Model):
 
     @model_validator(mode="after")
     def _calls_only(self) -> Message:
+        if self.confirm and self.channel is not Channel.CALL:
+            raise ValueError(f"confirm belongs to call steps, not to {self.channel}")
         if self.channel not in (Channel.CALL, Channel.TASK) and (self.attempts or self.on_outcome):
             raise ValueError(
                 f"attempts and on_outcome do not belong to {self.channel}; write them on a call or task step"

@@ -55,6 +55,7 @@ class MessageNode(_Node):
     expires: DurationField
     offer: Offer | None = None
     attempts: Attempts | None = None
+    confirm: Identifier | None = None
     next: Way
     otherwise: Way | None = None  # compiled `else`; None: skip, that is `next`
     otherwise_exits: bool = False  # `else: exit`

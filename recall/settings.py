@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     app_scheme: str = ""  # of the app's deep links: "example" for example://loan
     store_url_ios: str = ""  # where the app is to be had
     store_url_android: str = ""
+    confirm_urls: dict[str, str] = Field(default_factory=dict)  # name -> URL asked right before a call step
     log_level: str = "INFO"
 
     @property

@@ -10,6 +10,7 @@ from journeys.policy import Route
 from journeys.words import Cause, Channel, Outcome
 from providers.base import Address, Content, Outbound, SendResult
 from recall.clock import SECOND, elapsed_seconds
+from recall.engine.confirming import confirm_chunk
 from recall.engine.dispatch import Called
 from recall.engine.setup import Setup
 from recall.engine.spool import spool
@@ -36,6 +37,9 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
         raise Transient(
             f"the gate took longer than {GATE_TO_CALL_SECONDS:.0f} s; {len(outbound)} messages are due again"
         )
+    outbound = confirm_chunk(setup, gate, outbound)
+    if not outbound:
+        return []
     called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound)
     called = _fail_over(setup, route, passed.lane, outbound, called, started=started)
     if called.is_outage:

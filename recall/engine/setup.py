@@ -33,6 +33,7 @@ class Setup:
     refs: Callable[[int], list[str]] = new_refs
     doors: Doors | None = None  # where people and vendors reach `recall serve`; None: nowhere
     testers: frozenset[str] = frozenset()  # host ids that count as test recipients
+    confirm_urls: Mapping[str, str] = field(default_factory=dict)  # last-second checks of the host, by name
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a rehearsal keeps messages in the outbox instead."""
@@ -66,6 +67,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         settings.mode,
         doors=open_doors(settings) if settings.public_url else None,
         testers=settings.test_recipients,
+        confirm_urls=settings.confirm_urls,
     )
 
 

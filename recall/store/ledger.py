@@ -135,6 +135,20 @@ def outage(connection: Connection, refs: Iterable[str], policies: dict[str, Live
     return len(calling)
 
 
+def cancel(
+    connection: Connection, refs: Iterable[str], policies: dict[str, LivePolicy], *, why: str, now: Instant
+) -> int:
+    """Messages stopped after the gate and before the wire, for good; the enrolment goes on to its next step."""
+    cancelled = 0
+    for send in read_open(connection, refs):
+        answer = Answer(send.ref, Outcome.NOT_SENT, code=why)
+        if send.state == SendState.CALLING.value and _close(connection, send, SendState.CANCELLED, answer, now):
+            version = read_version(connection, send.version_id)
+            release(connection, send, version, policy_of(policies, send.policy_hash, version))
+            cancelled += 1
+    return cancelled
+
+
 def put_back(connection: Connection, send: Any, *, due_at: Instant) -> bool:
     """Return the enrolment to the step of a send that was not sent; False when it has gone on since."""
     values = {
