@@ -106,7 +106,7 @@ def _factor(texts: Sequence[str], tag: str, own: Sequence[dict[str, str]]) -> st
     """One text with tags where these differ, line by line; their own lines go to `own`."""
     if _same(texts):
         return texts[0]
-    head = commonprefix(texts)
+    head = commonprefix(texts)  # noqa: RUF071  # of texts, not of paths
     start = head.rfind("\n") + 1  # whole lines only
     lines = [text[start:].split("\n") for text in texts]
     if len({len(each) for each in lines}) > 1:
