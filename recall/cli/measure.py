@@ -1,0 +1,278 @@
+"""Did it work? Arms of any table, the effect of one more contact, and the splits of a journey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recall.cli.context import App, pass_app
+from recall.cli.output import table
+from recall.errors import BadFile, Misconfigured, Problem
+
+if TYPE_CHECKING:
+    from recall.measure.experiment import Comparison, Interval, SampleRatio
+
+PERSON_NEEDED = 1
+_file = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_delimiter = click.option(
+    "--delimiter",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", ",", ";", "|", "tab", "whitespace"]),
+    help="What stands between two cells.",
+)
+_encoding = click.option(
+    "--encoding", default="auto", show_default=True, type=click.Choice(["auto", "utf-8", "gb18030", "utf-16"])
+)
+
+
+@click.group()
+def measure() -> None:
+    """Compare arms, see what one more contact brings, judge a split.
+
+    \b
+    Example:
+      recall measure arms results.csv --arm arm --control holdout --goal came_back
+    """
+
+
+@measure.command()
+@_file
+@click.option("--arm", required=True, metavar="COL", help="Column that says to which arm a person was assigned.")
+@click.option("--control", required=True, metavar="VALUE", help="The arm that got nothing, or the usual.")
+@click.option("--goal", required=True, metavar="COL", help="Column with yes or no (true/false, 1/0).")
+@click.option("--value", metavar="COL", help="Column with what the return was worth; empty counts as 0.")
+@click.option("--cost", metavar="COL", help="Column with what was spent on the person; empty counts as 0.")
+@click.option("--expected", multiple=True, metavar="ARM=SHARE", help="How large an arm was meant to be; name each arm.")
+@click.option("--looks", default=1, show_default=True, type=click.IntRange(1, 100), help="Looks declared beforehand.")
+@click.option("--look", type=click.IntRange(1), help="Which of them this is [the last].")
+@_delimiter
+@_encoding
+@pass_app
+def arms(
+    app: App,
+    file: Path,
+    arm: str,
+    control: str,
+    goal: str,
+    value: str | None,
+    cost: str | None,
+    expected: tuple[str, ...],
+    looks: int,
+    look: int | None,
+    delimiter: str,
+    encoding: str,
+) -> int:
+    """Compare the arms of FILE, one row per person, with the control: everybody assigned counts.
+
+    Lift with Newcombe's interval, two-sided p, sample ratio, power. Exit code 1 when the sample ratio is blocked:
+    then somebody got lost, and no number can be trusted.
+
+    \b
+    Example:
+      recall measure arms results.csv --arm arm --control holdout --goal back --expected test=90 --expected holdout=10
+    """
+    from recall.measure.experiment import Plan, Ratio, compare_arms, comparison_data, ratio_data
+    from recall.measure.people import read_sides
+
+    if look is not None and look > looks:
+        raise click.UsageError(f"look {look} is beyond the {looks} declared; say --looks")
+    shares = _shares(expected)
+    wanted = [arm, goal, *(name for name in (value, cost) if name)]
+    with _rows(file, wanted, delimiter, encoding) as rows:
+        sides = read_sides(rows, file=file.name, arm=arm, goal=goal, value=value, cost=cost)
+    if control not in sides:
+        raise Misconfigured(f"no row has {control!r} in column {arm}; its arms are: {', '.join(list(sides)[:30])}")
+    if shares and shares.keys() != sides.keys():
+        raise click.UsageError(f"name every arm with --expected, and no other; they are: {', '.join(sides)}")
+    plan = Plan(looks=looks, look=look or looks)
+    ratio, found = compare_arms(sides, control, expected=shares, plan=plan)
+    base = sides[control]
+    data = {
+        "file": file.name,
+        "rows": sum(side.people for side in sides.values()),
+        "control": {"arm": control, "people": base.people, "goals": base.goals, "rate": base.rate},
+        "sample_ratio": ratio_data(ratio),
+        "arms": [comparison_data(each) for each in found],
+    }
+    app.output.answer(data, _ratio_line(ratio), _arms_table(control, found), *map(_judged, found))
+    return PERSON_NEEDED if ratio.state is Ratio.BLOCKED else 0
+
+
+@measure.command()
+@_file
+@click.option("--contacts", required=True, metavar="COL", help="Column with the number of contacts.")
+@click.option("--goal", required=True, metavar="COL", help="Column with yes or no (true/false, 1/0).")
+@click.option("--most", default=10, show_default=True, type=click.IntRange(1), help="Contact numbers shown to people.")
+@_delimiter
+@_encoding
+@pass_app
+def hazard(app: App, file: Path, contacts: str, goal: str, most: int, delimiter: str, encoding: str) -> None:
+    """What did contact k bring? Successes at contact k over people who reached it, and what each cap would cost.
+
+    \b
+    Example:
+      recall measure hazard bank.csv --contacts campaign --goal y --delimiter ';'
+    """
+    from recall.measure.people import read_hazards
+
+    with _rows(file, [contacts, goal], delimiter, encoding) as rows:
+        found = read_hazards(rows, file=file.name, contacts=contacts, goal=goal)
+    by_contact = [
+        {"k": c.k, "reached": c.reached, "successes": c.successes, "hazard": c.hazard, "cumulative": c.cumulative}
+        for c in found.by_contact
+    ]
+    caps = [
+        {
+            "cap": c.k,
+            "saved": c.saved,
+            "saved_share": c.saved_share,
+            "lost": c.lost,
+            "lost_share": c.lost_share,
+            "per_contact_within": c.within,
+            "per_contact_beyond": c.beyond,
+        }
+        for c in found.caps
+    ]
+    head = f"{found.people:,} people, {found.successes:,} successes, {found.contacts:,} contacts."
+    app.output.answer(
+        {
+            "file": file.name,
+            "people": found.people,
+            "successes": found.successes,
+            "contacts": found.contacts,
+            "by_contact": by_contact,
+            "caps": caps,
+        },
+        head,
+        table(
+            ["contact", "reached", "successes", "hazard", "share of successes so far"],
+            [[c.k, c.reached, c.successes, f"{c.hazard:.4f}", f"{c.cumulative:.1%}"] for c in found.by_contact[:most]],
+            title="Successes at contact k / people who reached contact k",
+        ),
+        table(
+            ["stop after", "contacts saved", "", "successes lost", "", "per contact up to here", "beyond"],
+            [
+                [
+                    c.k,
+                    c.saved,
+                    f"{c.saved_share:.1%}",
+                    c.lost,
+                    f"{c.lost_share:.1%}",
+                    f"{c.within:.2%}",
+                    _share(c.beyond),
+                ]
+                for c in found.caps[:most]
+            ],
+            title="What a cap would save and lose",
+        ),
+    )
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def _shares(expected: tuple[str, ...]) -> dict[str, float]:
+    shares = {}
+    for text in expected:
+        name, _, share = text.rpartition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            shares[name] = -1.0
+        if not name or not 0 < shares[name] < float("inf"):
+            raise click.UsageError(f"--expected {text!r} is not ARM=SHARE, such as holdout=10")
+    return shares
+
+
+@contextmanager
+def _rows(
+    file: Path, wanted: list[str], delimiter: str, encoding: str
+) -> Iterator[Iterator[tuple[int, Mapping[str, str]]]]:
+    """The rows of a CSV file, text only; a row that cannot be read is an error here, since a missing one misleads."""
+    from recall.intake.sheet import Layout, open_sheet
+
+    with open_sheet(file, Layout(encoding=encoding, delimiter=delimiter), wanted=wanted) as sheet:
+
+        def read() -> Iterator[tuple[int, Mapping[str, str]]]:
+            places = [(name, sheet.columns.index(name)) for name in dict.fromkeys(wanted)]
+            for row in sheet.rows():
+                if row.fault is not None:
+                    message = f"this row cannot be read ({row.fault.value})"
+                    raise BadFile([Problem(file.name, row.line, message, "mend it or take it out", row.column or None)])
+                yield row.line, {name: row.cells[place] for name, place in places}
+
+        yield read()
+
+
+# --- in words ---------------------------------------------------------------------------------------------
+
+
+def _ratio_line(ratio: SampleRatio) -> str:
+    from recall.measure.experiment import Ratio
+
+    sizes = ", ".join(f"{arm} {people:,}" for arm, people in ratio.observed.items())
+    match ratio.state:
+        case Ratio.UNCHECKED:
+            return f"Sample ratio: not checked ({sizes}); say how large the arms were meant to be with --expected."
+        case Ratio.FINE:
+            return f"Sample ratio: fine ({sizes}; p = {ratio.p_value:.3f})."
+        case Ratio.CAUTION:
+            return f"Sample ratio: CAUTION ({sizes}; p = {ratio.p_value:.4f}). Find out who is missing."
+        case _:
+            return (
+                f"Sample ratio: BLOCKED ({sizes}; p = {ratio.p_value:.2g}). Somebody got lost: trust nothing below."
+            )
+
+
+def _arms_table(control: str, found: list[Comparison]) -> Any:
+    rows = [
+        [
+            each.arm,
+            each.treated.people,
+            each.treated.goals,
+            _share(each.treated.rate),
+            _share(each.control.rate),
+            _points(each.lift),
+            "" if each.p_value is None else f"{each.p_value:.4f}",
+            each.verdict.value,
+        ]
+        for each in found
+    ]
+    return table(["arm", "people", "goals", "rate", f"rate of {control}", "lift (95 %)", "p", "verdict"], rows)
+
+
+def _points(lift: Interval | None) -> str:
+    if lift is None:
+        return ""
+    return f"{100 * lift.at:+.2f} pp ({100 * lift.low:+.2f} to {100 * lift.high:+.2f})"
+
+
+def _judged(found: Comparison) -> str:
+    parts = []
+    if found.too_small:
+        parts.append("too small to tell")
+    if found.needed is not None:
+        total = found.treated.people + found.control.people
+        parts.append(
+            f"to see {found.plan.relative:.0%} more than would come anyway takes {found.needed:,} people, "
+            f"here are {total:,}"
+        )
+    if found.incremental is not None:
+        low, high = found.incremental.low, found.incremental.high
+        parts.append(f"incremental {found.incremental.at:,.0f} ({low:,.0f} to {high:,.0f})")
+    if found.treated.cost:
+        each = found.cost_per_incremental
+        parts.append(
+            "not shown to recall anyone"
+            if each is None
+            else f"cost per incremental {each.at:,.2f} ({each.low:,.2f} to {each.high:,.2f})"
+        )
+    if found.net is not None and found.value is not None:
+        parts.append(f"incremental value {found.value.at:,.2f} ({found.value.low:,.2f} to {found.value.high:,.2f})")
+    return f"{found.arm}: {'; '.join(parts)}."
