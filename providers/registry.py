@@ -13,7 +13,12 @@ from recall.settings import Settings
 
 # Each module has `make(name, settings, clock, options)`.
 KINDS: dict[str, str] = {
+    "fcm_push": "providers.fcm_push",
+    "http_gateway": "providers.http_gateway",
+    "in_app": "providers.in_app",
     "outbox": "providers.outbox",
+    "sendgrid_email": "providers.sendgrid_email",
+    "task": "providers.task",
     "twilio_sms": "providers.twilio_sms",
     "twilio_voice": "providers.twilio_voice",
     "world": "providers.world",

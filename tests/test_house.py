@@ -56,7 +56,8 @@ ONLY_IN = {
     "pandas": {"recall.measure", "recall.intake"},
     "twilio": {"providers.twilio_account", "providers.twilio_webhooks", "providers.twilio_voice"},
     "sendgrid": {"providers.sendgrid_email", "providers.sendgrid_events"},
-    "firebase_admin": set(),  # an oracle of tests only,
+    "firebase_admin": set(),  # an oracle of tests only
+    "google": {"providers.fcm_push"},
     "fastapi": {"recall.web"},
     "starlette": {"recall.web"},
     "click": {"recall.cli"},

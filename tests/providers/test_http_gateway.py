@@ -440,7 +440,8 @@ account:
   base_url: {}
   key: {secret: true}
 sign:
-  sign: {recipe: hmac-sha1, over: fields, join: ["{{ account.key }}"], with: "&key=", key: "{{account.key}}", write: HEX}
+  sign: {recipe: hmac-sha1, over: fields, join: ["{{ account.key }}"], with: "&key=", key: "{{account.key}}",
+         write: HEX}
 request:
   url: "{{ account.base_url }}/batch"
   charset: gbk
