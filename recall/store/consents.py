@@ -132,7 +132,7 @@ def _append(connection: Connection, given: Given) -> int:
     added = given.run(connection, _APPEND).rowcount
     if added:
         for statement in (_IN_FORCE, _CHANGED):
-            connection.exec_driver_sql(statement.replace("{added}", f"consents where id > {int(before)}"))
+            connection.exec_driver_sql(statement.replace("{added}", f"consents not indexed where id > {int(before)}"))
     return int(added)
 
 

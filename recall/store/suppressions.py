@@ -371,8 +371,9 @@ def _bind_addresses(connection: Connection, rows: list[tuple[Any, ...]], make_ro
     given.run(
         connection,
         "insert into changed_users (user_id) select distinct user_addresses.user_id"
-        " from {given} join addresses on addresses.kind = given.kind and addresses.hash = given.hash"
-        " join user_addresses on user_addresses.address_id = addresses.id where user_addresses.until is null",
+        " from {given} cross join addresses cross join user_addresses"
+        " where addresses.kind = given.kind and addresses.hash = given.hash"
+        " and user_addresses.address_id = addresses.id and user_addresses.until is null",
     )
 
 
