@@ -34,7 +34,7 @@ def read_fates(connection: Connection, journey: str) -> Iterator[Fate]:
     """Every passage through any version, times every message step of that version."""
     send = _last(_S.c.id, _S.c.enrolment_id, _S.c.step_id)
     decision = _last(_D.c.id, _D.c.enrolment_id, _D.c.step_id, _D.c.action.not_in(("defer", "wait")))
-    here = and_(_E.c.active.is_(True), _E.c.step_id == _T.c.step_id)
+    here = and_(schema.is_active(_E), _E.c.step_id == _T.c.step_id)
     columns = (
         _E.c.holdout,
         _T.c.step_id,

@@ -164,7 +164,7 @@ def _since(rule: Did | DidNot, scope: Scope, build: Callable[[tuple[ColumnElemen
     if rule.since == ENTRY:
         return build((*within, _inside(scope.entered_at, "since: entry")))
     other = schema.user_events.alias()
-    return _exists(other, *_of(other, scope, rule.since), build((*within, other.c.last_at)))
+    return found_in(other, *_of(other, scope, rule.since), build((*within, other.c.last_at)))
 
 
 def _happened(events: _Events, until: ColumnElement[int] | None = None) -> Condition:
@@ -172,11 +172,13 @@ def _happened(events: _Events, until: ColumnElement[int] | None = None) -> Condi
     if events.where:
         table = schema.events.alias()
         last = [] if until is None else [table.c.at <= until]
-        return _exists(table, *_matching(table, events), *last)
+        return found_in(table, *_matching(table, events), *last)
     latest = schema.user_events.alias()
-    newer = [latest.c.last_at > bound for bound in events.later_than]
-    last = [] if until is None else [latest.c.last_at <= until]
-    return _exists(latest, *_of(latest, events.scope, events.name), *newer, *last)
+    # Plus nothing: a person's row is found by key, never by walking everybody's events after a moment.
+    last_at = latest.c.last_at + literal_column("0", BigInteger)
+    newer = [last_at > bound for bound in events.later_than]
+    last = [] if until is None else [last_at <= until]
+    return found_in(latest, *_of(latest, events.scope, events.name), *newer, *last)
 
 
 def _latest_between(events: _Events, oldest: ColumnElement[int], newest: ColumnElement[int]) -> Condition:
@@ -231,10 +233,10 @@ def _attribute(name: str, comparison: Comparison, scope: Scope) -> Condition:
     operator, given = comparison.given()[0]
     mine = (table.c.user_id == scope.user_id, table.c.name == name)
     if operator == "known":
-        return _exists(table, *mine) if given else ~_exists(table, *mine)
+        return found_in(table, *mine) if given else ~found_in(table, *mine)
     if operator in NUMERIC:
-        return _exists(table, *mine, compare_number(table.c.number, operator, given))
-    return _exists(table, *mine, compare_text(table.c.value, operator, given))
+        return found_in(table, *mine, compare_number(table.c.number, operator, given))
+    return found_in(table, *mine, compare_text(table.c.value, operator, given))
 
 
 def _other_journey(rule: OtherJourney, scope: Scope) -> Condition:
@@ -243,13 +245,13 @@ def _other_journey(rule: OtherJourney, scope: Scope) -> Condition:
     mine = (table.c.user_id == scope.user_id, table.c.journey_id == named)
     if rule.active:
         ended = [] if rule.ended is None else [false()]  # who is inside has not ended
-        return _exists(table, *mine, table.c.active.is_(True), *_within(table.c.entered_at, rule, scope), *ended)
+        return found_in(table, *mine, schema.is_active(table), *_within(table.c.entered_at, rule, scope), *ended)
     if rule.ended is None:
-        return _exists(table, *mine, table.c.ended_at.is_not(None), *_within(table.c.ended_at, rule, scope))
+        return found_in(table, *mine, table.c.ended_at.is_not(None), *_within(table.c.ended_at, rule, scope))
     ended_so = and_(table.c.end_reason == rule.ended.value, *_within(table.c.ended_at, rule, scope))
     if rule.ended is End.GOAL_REACHED:
         ended_so = or_(ended_so, and_(table.c.goal_at.is_not(None), *_within(table.c.goal_at, rule, scope)))
-    return _exists(table, *mine, table.c.ended_at.is_not(None), ended_so)
+    return found_in(table, *mine, table.c.ended_at.is_not(None), ended_so)
 
 
 def _within(moment: ColumnElement[int], rule: OtherJourney, scope: Scope) -> list[Condition]:
@@ -264,7 +266,7 @@ def _reachable(kind: AddressKind, scope: Scope) -> Condition:
     mask = sum(bit for channel, bit in CHANNEL_BIT.items() if ADDRESS_OF[channel] is kind)
     current = select(users.c[f"{kind}_id"]).where(users.c.id == scope.user_id).correlate_except(users).scalar_subquery()
     usable = (table.c.id != schema.NO_ADDRESS, table.c.unreachable.is_(None), table.c.suppressed.is_(False))
-    return _exists(table, table.c.id == current, *usable, table.c.opted_out.op("&")(mask) != mask)
+    return found_in(table, table.c.id == current, *usable, table.c.opted_out.op("&")(mask) != mask)
 
 
 def _reacted(rule: Reacted, scope: Scope) -> Condition:
@@ -273,7 +275,7 @@ def _reacted(rule: Reacted, scope: Scope) -> Condition:
         raise Misconfigured(f"{reaction}: {step!r} is not a step of this journey")
     table = schema.sends.alias()
     mine = table.c.enrolment_id == _inside(scope.enrolment_id, f"{reaction}: {step}")
-    return _exists(table, mine, table.c.step_id == scope.step_ids[step], table.c[f"{reaction}_at"].is_not(None))
+    return found_in(table, mine, table.c.step_id == scope.step_ids[step], table.c[f"{reaction}_at"].is_not(None))
 
 
 def _inside(column: ColumnElement[int] | None, rule: str) -> ColumnElement[int]:
@@ -282,7 +284,11 @@ def _inside(column: ColumnElement[int] | None, rule: str) -> ColumnElement[int]:
     return column
 
 
-def _exists(table: FromClause, *conditions: Condition) -> Condition:
-    """EXISTS over one table; every other table in `conditions` belongs to the statement around it."""
-    found: Select[tuple[int]] = select(literal_column("1", Integer)).select_from(table).where(*conditions)
-    return found.correlate_except(table).exists()
+def found_in(table: FromClause, *conditions: Condition) -> Condition:
+    """A row of one table meets the conditions; every other table in them belongs to the statement around it.
+
+    Not EXISTS: PostgreSQL makes a join of that whenever it takes reading everybody's events for cheaper than looking
+    a page of people up. A scalar subquery stays a look-up by key for each person.
+    """
+    row: Select[tuple[int]] = select(literal_column("1", Integer)).select_from(table).where(*conditions)
+    return row.limit(literal_column("1", Integer)).correlate_except(table).scalar_subquery().is_not(None)

@@ -22,15 +22,15 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
-    Integer,
     Select,
     Text,
     bindparam,
     case,
     cast,
+    func,
     literal,
-    literal_column,
     select,
+    true,
     tuple_,
 )
 
@@ -39,7 +39,7 @@ from journeys.journey import CampaignAnchor, DateAnchor, Entry, TriggerAnchor
 from journeys.rules import All, Did
 from recall.clock import Instant
 from recall.store import schema
-from recall.store.audience import NOW, Cutoffs, Scope, compile_rule
+from recall.store.audience import NOW, Cutoffs, Scope, compile_rule, found_in
 from recall.store.versions import Version
 
 _TAKEN_UP_FOR = Duration(days=2)
@@ -82,6 +82,7 @@ class Candidates:
 
     def first_page(self, connection: Connection, span: Span, *, now: Instant, size: int) -> Span:
         """The beginning of `span` that holds at most `size` anchors; `span` itself when it holds no more."""
+        walk_indexes(connection)
         found = connection.execute(self._ends.offset(size - 1).limit(1), self.parameters(now, span)).first()
         return (span[0], span[1] if found is None else (found.at, found.id))
 
@@ -90,6 +91,25 @@ class Candidates:
         (after_at, after_id), (upto_at, upto_id) = page
         places = {"after_at": after_at, "after_id": after_id, "upto_at": upto_at, "upto_id": upto_id}
         return self.cutoffs.values(now) | places
+
+
+_PAGE_PLANS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+
+
+def walk_indexes(connection: Connection) -> None:
+    """Have PostgreSQL look up the people of a page by key until the transaction ends.
+
+    Left to itself it reads whole tables for a page, all the more while a first run fills them: its statistics still
+    say that they are empty.
+    """
+    if connection.dialect.name == "postgresql":
+        local = [func.set_config(name, value, true()) for name, value in _PAGE_PLANS.items()]
+        connection.execute(select(*local))
 
 
 def candidates(version: Version) -> Candidates:
@@ -130,8 +150,7 @@ def _entered(version: Version, anchor: _Anchor) -> ColumnElement[bool]:
     """This very entry was made before."""
     table = schema.enrolments.alias("entered")
     mine = (table.c.journey_id == version.journey_id, table.c.user_id == anchor.user_id)
-    found: Select[tuple[int]] = select(literal_column("1", Integer)).select_from(table)
-    return found.where(*mine, table.c.entry_key == anchor.entry_key).correlate_except(table).exists()
+    return found_in(table, *mine, table.c.entry_key == anchor.entry_key)
 
 
 def _anchor(entry: Entry, cutoffs: Cutoffs) -> _Anchor:

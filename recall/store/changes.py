@@ -107,7 +107,7 @@ def _leave(connection: Connection, version: Version, users: Sequence[int], now: 
     inside = (
         select(_E.c.id, why)
         .join(_U, _U.c.id == _E.c.user_id)
-        .where(among(connection, _E.c.user_id, "ids"), _E.c.version_id == version.id, _E.c.active.is_(True))
+        .where(among(connection, _E.c.user_id, "ids"), _E.c.version_id == version.id, schema.is_active(_E))
     )
     parameters = {"ids": ids_parameter(connection, users), **cutoffs.values(now)}
     leaving: dict[End, list[int]] = {}

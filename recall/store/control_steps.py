@@ -107,7 +107,7 @@ def _due(version: Version, node: Node, answer: ColumnElement[Any], due_before: I
         .where(
             _E.c.version_id == version.id,
             _E.c.step_id == node.id,
-            _E.c.active.is_(True),
+            schema.is_active(_E),
             _E.c.due_at <= due_before,
         )
         .order_by(_E.c.due_at, _E.c.user_id)

@@ -45,7 +45,7 @@ def doubts_by_journey(connection: Connection) -> dict[str, int]:
 def count_entered(connection: Connection, journey: str) -> Entered:
     """Enrolments and goals inside the window, apart for treated people and holdout."""
     rows = connection.execute(
-        select(_E.c.holdout, func.count(), func.count(_E.c.goal_at), func.count().filter(_E.c.active.is_(True)))
+        select(_E.c.holdout, func.count(), func.count(_E.c.goal_at), func.count().filter(schema.is_active(_E)))
         .where(_of(journey))
         .group_by(_E.c.holdout)
     ).all()
@@ -103,7 +103,7 @@ def count_waiting(connection: Connection, journey: str) -> Sequence[Row[tuple[st
     return connection.execute(
         select(_T.c.name, _E.c.reason, func.count())
         .join(_T, and_(_T.c.version_id == _E.c.version_id, _T.c.step_id == _E.c.step_id))
-        .where(_of(journey), _E.c.active.is_(True))
+        .where(_of(journey), schema.is_active(_E))
         .group_by(_T.c.name, _E.c.reason)
     ).all()
 

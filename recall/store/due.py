@@ -15,7 +15,7 @@ def count_due(connection: Connection, version_id: int, step_id: int, *, due_befo
     due = select(func.count()).where(
         _E.c.version_id == version_id,
         _E.c.step_id == step_id,
-        _E.c.active.is_(True),
+        schema.is_active(_E),
         _E.c.due_at <= due_before,
     )
     return int(connection.execute(due).scalar_one())
@@ -23,4 +23,4 @@ def count_due(connection: Connection, version_id: int, step_id: int, *, due_befo
 
 def oldest_due(connection: Connection) -> Instant | None:
     """The longest overdue active enrolment of the store; None when nobody is enrolled."""
-    return connection.execute(select(func.min(_E.c.due_at)).where(_E.c.active.is_(True))).scalar()
+    return connection.execute(select(func.min(_E.c.due_at)).where(schema.is_active(_E))).scalar()

@@ -15,8 +15,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from recall.clock import Instant
 from recall.store import schema
-from recall.store.audience import NOW
-from recall.store.candidates import USERS, Candidates, Span, candidates
+from recall.store.audience import NOW, found_in
+from recall.store.candidates import USERS, Candidates, Span, candidates, walk_indexes
 from recall.store.controls import read_controls
 from recall.store.given import give
 from recall.store.versions import Version
@@ -81,6 +81,7 @@ def prepare(version: Version) -> Entrance:
 
 def read_page(connection: Connection, entrance: Entrance, page: Span, *, now: Instant) -> list[Candidate]:
     """The candidates of one page, in the order in which they enter."""
+    walk_indexes(connection)
     parameters = entrance.candidates.parameters(now, page)
     return [Candidate._make(row) for row in connection.execute(entrance.statement, parameters)]
 
@@ -90,7 +91,7 @@ def _all_addresses_suppressed() -> ColumnElement[bool]:
     table = schema.addresses.alias()
     current = (USERS.c.phone_id, USERS.c.email_id, USERS.c.push_id)
     usable = (table.c.id.in_(current), table.c.id != schema.NO_ADDRESS, table.c.suppressed.is_(False))
-    return and_(or_(*[column != schema.NO_ADDRESS for column in current]), ~_found(table, *usable))
+    return and_(or_(*[column != schema.NO_ADDRESS for column in current]), ~found_in(table, *usable))
 
 
 def _passages(version: Version) -> tuple[ColumnElement[Any], ...]:
@@ -109,13 +110,8 @@ def _elsewhere(version: Version) -> ColumnElement[bool]:
     if version.program.journey.entry.overlap == "allow":
         return literal_column("0", Integer) == 1
     table = schema.enrolments.alias()
-    others = (table.c.user_id == USERS.c.id, table.c.journey_id != version.journey_id, table.c.active.is_(True))
-    return _found(table, *others)
-
-
-def _found(table: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    rows: Select[tuple[int]] = select(literal_column("1", Integer)).select_from(table).where(*conditions)
-    return rows.correlate_except(table).exists()
+    others = (table.c.user_id == USERS.c.id, table.c.journey_id != version.journey_id, schema.is_active(table))
+    return found_in(table, *others)
 
 
 # --- the door -------------------------------------------------------------------------------------------

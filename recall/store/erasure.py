@@ -86,7 +86,7 @@ def _end_enrolments(connection: Connection, user_id: int, at: Instant) -> int:
     table = schema.enrolments
     mine = table.update().where(table.c.user_id == user_id)
     ended = connection.execute(
-        mine.where(table.c.active.is_(True)).values(active=False, ended_at=at, end_reason=End.ERASED.value)
+        mine.where(schema.is_active(table)).values(active=False, ended_at=at, end_reason=End.ERASED.value)
     )
     connection.execute(mine.values(entry_key=literal("erased-") + cast(table.c.id, Text)))
     return int(ended.rowcount)

@@ -248,7 +248,7 @@ def _count_rivals(of: Case, channel: Channel | None) -> ColumnElement[int]:
         select(func.count())
         .select_from(R)
         .where(
-            R.c.user_id == E.c.user_id, R.c.active.is_(True), R.c.due_at <= NOW, R.c.holdout == "treated", or_(*steps)
+            R.c.user_id == E.c.user_id, schema.is_active(R), R.c.due_at <= NOW, R.c.holdout == "treated", or_(*steps)
         )
         .scalar_subquery()
     )

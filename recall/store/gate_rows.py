@@ -80,7 +80,7 @@ def pick(of: Case, cutoffs: Cutoffs, *, lock: bool) -> Select[Any]:
         .select_from(_tables(of))
         .where(
             E.c.version_id == of.version.id,
-            E.c.active.is_(True),
+            schema.is_active(E),
             ~_has_open_send(of),
         )
         .order_by(E.c.due_at, E.c.user_id)
@@ -108,6 +108,27 @@ def _has_open_send(of: Case) -> Any:
     hold = of.policy.doubt_hold.micros
     mine = schema.sends.c.enrolment_id == E.c.id
     return exists(select(1).where(mine, _SENDS_OPEN, schema.sends.c.gate_at > NOW - hold))
+
+
+def steer(connection: Connection) -> None:
+    """Keep PostgreSQL on the due index for this transaction, whatever its statistics say of tables that grow fast.
+
+    A plan made while `sends` was empty would read the whole of it for each row.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_STEER)
+
+
+_STEER = "select " + ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in (
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+        ("plan_cache_mode", "force_custom_plan"),
+    )
+)
 
 
 def read_rows(

@@ -226,7 +226,7 @@ def _park(connection: Connection, send: Any, *, until: Instant) -> None:
     later = case((_E.c.due_at > until, _E.c.due_at), else_=until)
     connection.execute(
         _E.update()
-        .where(_E.c.id == send.enrolment_id, _E.c.active.is_(True), _E.c.base_at == send.gate_at)
+        .where(_E.c.id == send.enrolment_id, schema.is_active(_E), _E.c.base_at == send.gate_at)
         .values(parked_until=until, resume_at=_E.c.due_at, due_at=later)
     )
 

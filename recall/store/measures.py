@@ -63,7 +63,7 @@ def measure(connection: Connection, *, now: Instant) -> Measures:
 def _due(connection: Connection, now: Instant) -> Sequence[Row[tuple[str, int, int]]]:
     """Step by step, so that the index of what is due is walked and nothing else."""
     due = and_(
-        _E.c.version_id == _T.c.version_id, _E.c.step_id == _T.c.step_id, _E.c.active.is_(True), _E.c.due_at <= now
+        _E.c.version_id == _T.c.version_id, _E.c.step_id == _T.c.step_id, schema.is_active(_E), _E.c.due_at <= now
     )
     return connection.execute(
         select(_J.c.name, func.count(), func.min(_E.c.due_at))

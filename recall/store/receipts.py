@@ -139,7 +139,7 @@ def wake_resting(connection: Connection, whom: Any, *, now: Instant, **parameter
     """Let enrolments that rest for a reaction (or on a hold) be looked at in the next slot."""
     slot = slot_up(now)
     resting = or_(_E.c.until_at.is_not(None), _E.c.reason == "held")
-    woken = _E.update().where(whom, _E.c.active.is_(True), resting, _E.c.due_at > slot).values(due_at=slot)
+    woken = _E.update().where(whom, schema.is_active(_E), resting, _E.c.due_at > slot).values(due_at=slot)
     connection.execute(woken, parameters)
 
 

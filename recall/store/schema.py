@@ -12,8 +12,10 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     MetaData,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     text,
+    true,
 )
 
 metadata = MetaData()
@@ -363,7 +366,6 @@ enrolments = Table(
     UniqueConstraint("journey_id", "user_id", "entry_key"),
     CheckConstraint("active = (ended_at IS NULL)", name="ended_means_inactive"),
 )
-_active = enrolments.c.active.is_(True)
 Index(
     "enrolments_due",
     enrolments.c.version_id,
@@ -371,7 +373,7 @@ Index(
     enrolments.c.due_at,
     enrolments.c.user_id,
     postgresql_where=text("active"),
-    sqlite_where=text("active"),
+    sqlite_where=text("active = 1"),
 )
 Index(
     "enrolments_one_active",
@@ -379,7 +381,7 @@ Index(
     enrolments.c.user_id,
     unique=True,
     postgresql_where=text("active"),
-    sqlite_where=text("active"),
+    sqlite_where=text("active = 1"),
 )
 Index("enrolments_by_user", enrolments.c.user_id)
 
@@ -580,3 +582,8 @@ Index(
     postgresql_where=text("meaning = 'review' and handled_at is null"),
     sqlite_where=text("meaning = 'review' and handled_at is null"),
 )
+
+
+def is_active(table: FromClause) -> ColumnElement[bool]:
+    """`active`, spelled as the partial indexes spell it: only then may they be used."""
+    return table.c.active == true()

@@ -22,9 +22,9 @@ def still_where_gate_left_it(send: Any) -> ColumnElement[bool]:
             other.c.journey_id == _E.c.journey_id,
             other.c.user_id == _E.c.user_id,
             other.c.id != _E.c.id,
-            other.c.active.is_(True),
+            schema.is_active(other),
         )
     )
-    waiting = and_(_E.c.active.is_(True), _E.c.base_at == send.gate_at)
+    waiting = and_(schema.is_active(_E), _E.c.base_at == send.gate_at)
     finished = and_(_E.c.end_reason == "finished", _E.c.ended_at == send.gate_at, ~back_inside)
     return and_(_E.c.id == send.enrolment_id, or_(waiting, finished))

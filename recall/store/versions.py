@@ -122,7 +122,7 @@ def versions_in_use(connection: Connection, journey: str) -> list[Version]:
 def _somebody_inside() -> ColumnElement[bool]:
     """One look into the index of active enrolments per version, however many people are enrolled."""
     enrolments = schema.enrolments
-    return exists(select(1).where(enrolments.c.version_id == schema.versions.c.id, enrolments.c.active.is_(True)))
+    return exists(select(1).where(enrolments.c.version_id == schema.versions.c.id, schema.is_active(enrolments)))
 
 
 def all_versions_in_use(connection: Connection) -> list[Version]:

@@ -504,7 +504,7 @@ def upgrade() -> None:
         ["version_id", "step_id", "due_at", "user_id"],
         unique=False,
         postgresql_where=sa.text("active"),
-        sqlite_where=sa.text("active"),
+        sqlite_where=sa.text("active = 1"),
     )
     op.create_index(
         "enrolments_one_active",
@@ -512,7 +512,7 @@ def upgrade() -> None:
         ["journey_id", "user_id"],
         unique=True,
         postgresql_where=sa.text("active"),
-        sqlite_where=sa.text("active"),
+        sqlite_where=sa.text("active = 1"),
     )
     op.create_table(
         "events",
