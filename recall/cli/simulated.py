@@ -122,7 +122,6 @@ def _open(
         var_dir=Path("var"),
         database_url=f"sqlite:///{(store_file or folder / 'var' / 'recall.db').resolve()}",
         world_url=str((folder / "var" / "world.db").resolve()),
-        address_key=None,
         mode=Mode.LIVE,
         provider_options={"world": MISHAPS},
     )
