@@ -166,6 +166,8 @@ class FcmPush:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
         async def one(message: Outbound) -> SendResult:
+            if message.not_after <= self._clock.now():
+                return SendResult(message.ref, Outcome.NOT_SENT, Cause.THROTTLED, code="window_over")
             body = json.dumps(self._request(message)).encode()
             return self._judge(message, await self._wire.ask("POST", self._url, headers=headers, body=body))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import cast
 
+from journeys.words import Channel
 from providers.base import Provider
 from recall.clock import Clock, SystemClock
 from recall.errors import Misconfigured
@@ -24,6 +25,21 @@ KINDS: dict[str, str] = {
     "world": "providers.world",
 }
 
+# What a kind sends, where that is not told by its options: `http_gateway` follows its profile, the simulated take all.
+CHANNELS: dict[str, Channel] = {
+    "fcm_push": Channel.PUSH,
+    "in_app": Channel.IN_APP,
+    "sendgrid_email": Channel.EMAIL,
+    "task": Channel.TASK,
+    "twilio_sms": Channel.SMS,
+    "twilio_voice": Channel.CALL,
+}
+
+
+def kind_of(name: str, settings: Settings) -> str:
+    """The kind behind a provider's name."""
+    return settings.provider_options.get(name, {}).get("kind", name)
+
 
 def open_provider(name: str, settings: Settings, *, clock: Clock | None = None) -> Provider:
     """Open one provider; raises Misconfigured for a name nobody knows.
@@ -32,7 +48,7 @@ def open_provider(name: str, settings: Settings, *, clock: Clock | None = None) 
     `provider_options`. `clock` is the wall clock unless the store has a virtual one.
     """
     options = settings.provider_options.get(name, {})
-    kind = options.get("kind", name)
+    kind = kind_of(name, settings)
     if kind not in KINDS:
         raise Misconfigured(f"no provider is called {kind!r}; there are: {', '.join(sorted(KINDS))}")
     module = import_module(KINDS[kind])

@@ -46,6 +46,8 @@ VERBS = {
     "unsuppress": Verb("controls:unsuppress", "Take a suppression of this user back."),
     "dossier": Verb("person:dossier", "Show everything held about a user."),
     "erase": Verb("person:erase", "Forget a user, but for a hash that keeps them from being messaged."),
+    "provider": Verb("provider:provider", "List and check providers; send a test message."),
+    "task": Verb("task:task", "What people of ours have to do, and what came of it."),
     "db": Verb("db:db", "Migrate, check or back up the store."),
     "doctor": Verb("doctor:doctor", "Is this installation fit to send?"),
     "serve": Verb("serve:serve", "Take webhooks, clicks, opt-outs and events; settle doubts."),

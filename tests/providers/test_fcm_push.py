@@ -239,6 +239,12 @@ def test_a_message_lives_as_long_as_its_window_and_never_longer_than_fcm_allows(
         assert made["android"]["ttl"] == seconds
 
 
+def test_nothing_leaves_after_its_window(fcm: Far):
+    (result,) = send(fcm, replace(message(1), not_after=NOW))
+    assert (result.outcome, result.code) == (Outcome.NOT_SENT, "window_over")
+    assert fcm.vendor.seen == []
+
+
 @pytest.mark.parametrize(
     ("reply", "outcome", "cause"),
     [
