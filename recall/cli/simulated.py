@@ -284,6 +284,8 @@ _MEANING = {
     Reason.GOAL_REACHED.value: "came back before",
     "address": "refused by the provider: no such address",
     "not_sent": "in doubt, until evidence showed that it never went out",
+    "other_way": "the journey led them another way",
+    "not_due_yet": "the simulation ended first",
     "throttled": "too fast for the provider, each time it was tried",
 }
 

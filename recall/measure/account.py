@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from journeys.words import Holdout, Reason, SendState
+from journeys.words import End, Holdout, Reason, SendState
 from recall.clock import Instant
 from recall.store.accounts import (
     Fate,
@@ -126,6 +126,8 @@ def why_not(fate: Fate) -> str:
         return fate.cause or fate.state
     if fate.left_out is not None:
         return fate.left_out
+    if fate.is_past or fate.end_reason == End.FINISHED:
+        return OTHER_WAY
     if fate.end_reason is not None:
-        return OTHER_WAY if fate.end_reason == "finished" else fate.end_reason
+        return fate.end_reason
     return (fate.waits_for if fate.is_here else None) or NOT_DUE

@@ -24,6 +24,7 @@ class Fate(NamedTuple):
     state: str | None  # of the last send; None when there was none
     cause: str | None
     left_out: str | None  # last reason for which the gate left it out for good
+    is_past: bool  # they are, or ended, further on
     is_here: bool  # somebody active rests on this step
     waits_for: str | None  # what holds them back there
     end_reason: str | None  # None while the passage goes on
@@ -43,6 +44,7 @@ def read_fates(connection: Connection, journey: str) -> Iterator[Fate]:
         _S.c.state,
         _S.c.cause,
         _D.c.reason,
+        case((_E.c.step_id > _T.c.step_id, 1), else_=0),
         case((here, 1), else_=0),
         case((here, _E.c.reason)),
         _E.c.end_reason,
@@ -60,7 +62,7 @@ def read_fates(connection: Connection, journey: str) -> Iterator[Fate]:
         .group_by(*columns)
         .order_by(_T.c.step_id)
     )
-    return (Fate._make((*row[:7], bool(row[7]), *row[8:])) for row in connection.execute(rows))
+    return (Fate._make((*row[:7], bool(row[7]), bool(row[8]), *row[9:])) for row in connection.execute(rows))
 
 
 def _last(
