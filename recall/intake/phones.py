@@ -14,7 +14,8 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import PhoneNumberType as Type
 from phonenumbers import ValidationResult
-from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_number
+from phonenumbers.phonenumberutil import is_number_type_geographical
+from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_geographical_number, time_zones_for_number
 
 from recall.errors import Misconfigured
 from recall.intake.reasons import Reason, Rejected
@@ -66,37 +67,41 @@ def read_phone(text: str, column: str, *, region: str | None, landlines: bool) -
     if sum(map(str.isdigit, text)) < _SHORTEST:
         raise Rejected(Reason.PHONE_SHORT_CODE, column)
     number = _parse(text, column, region)
-    _refuse_nobodys(number, column, landlines)
+    # Dear (some 10 µs), so it is asked once and tells validity, landlines and zones.
+    kind = phonenumbers.number_type(number)
+    _refuse_nobodys(number, kind, column, landlines)
     value = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return Phone(value, phonenumbers.region_code_for_number(number) or "", _zones(number))
+    return Phone(value, phonenumbers.region_code_for_number(number) or "", _zones(number, kind))
 
 
 def _parse(text: str, column: str, region: str | None) -> phonenumbers.PhoneNumber:
     if not text.startswith("+") and region is None:
         raise Rejected(Reason.PHONE_WITHOUT_COUNTRY, column)
     try:
-        number = phonenumbers.parse(text, region)
+        return phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         raise Rejected(Reason.PHONE_INVALID, column) from None
-    possible = phonenumbers.is_possible_number_with_reason(number)
-    if possible == ValidationResult.INVALID_COUNTRY_CODE:
-        raise Rejected(Reason.PHONE_INVALID, column)
-    if possible != ValidationResult.IS_POSSIBLE:
-        raise Rejected(Reason.PHONE_LENGTH, column)
-    if not phonenumbers.is_valid_number(number):
-        raise Rejected(Reason.PHONE_INVALID, column)
-    return number
 
 
-def _refuse_nobodys(number: phonenumbers.PhoneNumber, column: str, landlines: bool) -> None:
-    kind = phonenumbers.number_type(number)
+def _refuse_nobodys(number: phonenumbers.PhoneNumber, kind: int, column: str, landlines: bool) -> None:
+    """Raise Rejected unless this can be one person's own number, of a kind that is wanted."""
+    if kind == Type.UNKNOWN:  # not valid in its country
+        raise Rejected(_why_invalid(number), column)
     if kind in _NOBODYS_OWN:
         raise Rejected(Reason.PHONE_SERVICE, column)
     if kind == Type.FIXED_LINE and not landlines:
         raise Rejected(Reason.PHONE_LANDLINE, column)
 
 
-def _zones(number: phonenumbers.PhoneNumber) -> tuple[str, ...]:
+def _why_invalid(number: phonenumbers.PhoneNumber) -> Reason:
+    possible = phonenumbers.is_possible_number_with_reason(number)
+    lengths = (ValidationResult.TOO_SHORT, ValidationResult.TOO_LONG, ValidationResult.INVALID_LENGTH)
+    return Reason.PHONE_LENGTH if possible in lengths else Reason.PHONE_INVALID
+
+
+def _zones(number: phonenumbers.PhoneNumber, kind: int) -> tuple[str, ...]:
+    if is_number_type_geographical(kind, number.country_code or 0):
+        return _candidates(tuple(time_zones_for_geographical_number(number)))
     return _candidates(tuple(time_zones_for_number(number)))
 
 
