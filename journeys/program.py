@@ -91,7 +91,7 @@ class OutcomeNode(_Node):
     kind: Literal[NodeKind.OUTCOME] = NodeKind.OUTCOME
     of: int  # node id of the call or task
     within: DurationField
-    attempts: Attempts | None
+    attempts: Attempts | None = None
     actions: dict[str, Literal["exit", "suppress_address", "suppress_user", "opt_out", "continue"] | Way]
     next: Way
 
