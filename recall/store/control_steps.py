@@ -45,7 +45,13 @@ class Due(NamedTuple):
     answer: Any  # what the step asks: index of the case, whether it is satisfied, a date, an outcome
 
     def mover(self, base_at: Instant | None = None) -> Mover:
-        return Mover(self.id, self.zone_id, self.base_at if base_at is None else base_at, self.due_at)
+        return Mover(self.id, self.zone_id, self.waited_since if base_at is None else base_at, self.due_at)
+
+    @property
+    def waited_since(self) -> Instant:
+        """Where further waits count from: the last message, or the end of a wait on the way here."""
+        came_without_wait = self.due_at <= slot_up(self.base_at + 1)
+        return self.base_at if came_without_wait else self.due_at
 
 
 @dataclass(frozen=True)

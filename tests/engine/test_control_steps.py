@@ -56,6 +56,22 @@ def test_a_branch_takes_the_first_case_that_holds_and_rejoins(scene: Scene) -> N
     assert sorted(scene.sent()) == [("gold", "call"), ("gold", "sms"), ("plain", "push"), ("plain", "sms")]
 
 
+def test_waits_before_and_after_a_branch_add_up(scene: Scene) -> None:
+    steps = "  - {push: come-back}\n  - {wait: 3d}\n  - branch:\n      - {else: [{wait: 2d}, {sms: come-back}]}"
+    [enrolment] = begin(scene, steps)
+    first = scene.now
+    pass_time(scene, 3 * DAY + HOUR)
+    assert scene.enrolment(enrolment).due_at == first + 5 * DAY
+
+
+def test_a_branch_right_after_a_message_takes_nothing_from_the_wait(scene: Scene) -> None:
+    steps = "  - {push: come-back}\n  - branch:\n      - {else: [{wait: 2d}, {sms: come-back}]}"
+    [enrolment] = begin(scene, steps)
+    first = scene.now
+    pass_time(scene, HOUR)
+    assert scene.enrolment(enrolment).due_at == first + 2 * DAY
+
+
 SPLIT = """
   - split:
       - {arm: a, percent: 50, steps: [{push: come-back}]}
