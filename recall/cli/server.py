@@ -21,7 +21,7 @@ _STOP_SECONDS = 20.0
 _NOT_NEEDED = ("SCHEDULER", "LATE_RUNS", "TRIGGERS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 # Each record of a task and each event would be a transaction of its own, and on SQLite those make half of all new
 # subflows wait: the server answers "database is locked" and the client tries again 2 s later (prefect 3.8.8).
-_RARE_WRITES = {
+RARE_WRITES = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "500",
@@ -64,7 +64,7 @@ class Server:
             "PREFECT_LOGGING_LEVEL": "WARNING",
             "DO_NOT_TRACK": "1",
             **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in _NOT_NEEDED},
-            **_RARE_WRITES,
+            **RARE_WRITES,
         }
         # Nothing a person set for a server of their own (database, password, profile) is meant for this one.
         others = {name: value for name, value in child_environment().items() if not name.startswith("PREFECT_")}

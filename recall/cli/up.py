@@ -22,6 +22,7 @@ from urllib.request import urlopen
 import click
 
 from recall.cli.context import App, pass_app
+from recall.cli.server import RARE_WRITES
 from recall.errors import Misconfigured, RecallError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Place:
             "PREFECT_API_URL": f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/api",
             "PREFECT_HOME": str(home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            **RARE_WRITES,
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": given.get("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30"),
             "DO_NOT_TRACK": "1",
             "RECALL_PROJECT_DIR": str(settings.project_dir.resolve()),
