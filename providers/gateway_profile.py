@@ -284,8 +284,8 @@ def _wrong(loaded: Loaded[Profile]) -> Iterator[Problem]:
             yield loaded.problem(f"there is no value `{name}` here", f"use one of: {', '.join(sorted(names))}", *path)
         for name in sorted(Written.account_names_in(source) - set(profile.account)):
             yield loaded.problem(f"`account.{name}` is not declared", f"add account: {{{name}: {{}}}}", *path)
-    for place in ("url",):
-        yield from _url_problem(loaded, profile.request.url, "request", place)
+    yield from _url_problem(loaded, profile.request.url, "request", "url")
+    yield from _timestamp_problem(loaded)
     if profile.request.json_ is not None:
         yield from _json_problem(loaded)
     if profile.batch.size > 1 and profile.request.item is None and not profile.batch.same_text:
@@ -328,6 +328,15 @@ def _url_problem(loaded: Loaded[Profile], source: str, *path: str) -> Iterator[P
     parts = urlsplit(source)
     if parts.scheme != "https":
         yield loaded.problem("the address is not https", "write https://…", *path)
+
+
+def _timestamp_problem(loaded: Loaded[Profile]) -> Iterator[Problem]:
+    """A time that is not signed keeps no old request out."""
+    signed = loaded.noun.hook.signed if loaded.noun.hook else None
+    if signed is None or not signed.timestamp or (signed.in_ == "field" and signed.signature.over == "fields"):
+        return
+    if not any("timestamp" in text or f"field.{signed.timestamp}" in text for text in signed.signature.join):
+        yield loaded.problem("the time is not signed", 'add join: ["{{ timestamp }}"]', "hook", "signed", "signature")
 
 
 def _json_problem(loaded: Loaded[Profile]) -> Iterator[Problem]:

@@ -555,6 +555,17 @@ def test_json_that_a_text_could_break_is_a_mistake(text: str):
     assert "JSON" in str(told.value)
 
 
+def test_what_the_document_shows_is_a_profile():
+    blocks = (Path(__file__).parents[2] / "docs" / "adding-a-gateway.md").read_text().split("```yaml\n")[1:]
+    whole, hook, texts = (block.split("```")[0] for block in blocks)
+    whole = whole.replace("account:", "account:\n  hook_token: {secret: true}", 1)
+    profile = read_profile(f"{whole}{hook}{texts}".encode(), "docs").noun
+    assert profile.hook is not None
+    assert profile.texts.brand_first
+    with pytest.raises(BadFile, match="the time is not signed"):
+        read_profile(f"{whole}{hook}".replace('join: ["{{ timestamp }}"], ', "").encode(), "docs")
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_profile_is_without_a_mistake_and_says_where_it_comes_from(name: str):
     profile = find_profile(name, Path("/nowhere"))
