@@ -90,8 +90,8 @@ class _Person(NamedTuple):
     created_at: Instant
     erased_at: Instant | None
 
-    def address_id(self, kind: AddressKind) -> int:
-        return int(getattr(self, f"{kind.value}_id"))
+    def address_id(self, kind: str) -> int:
+        return int(getattr(self, f"{kind}_id"))
 
 
 _PERSON: Columns = {
@@ -107,7 +107,7 @@ _PERSON: Columns = {
     "is_test": "boolean",
     "created_at": "bigint",
 }
-_KINDS = (AddressKind.PHONE, AddressKind.EMAIL, AddressKind.PUSH)
+_KINDS = tuple(kind.value for kind in (AddressKind.PHONE, AddressKind.EMAIL, AddressKind.PUSH))
 _Address = tuple[str, str]  # kind, value
 
 
@@ -223,9 +223,9 @@ def _target(
     suppressed = flags[row.user][0].suppressed if row.user in flags else False
     person = known or _Person(0, row.user, zones[()], "", "", 0, 0, 0, suppressed, False, to.now, None)
     moved = {
-        f"{kind}_id": addresses.get((kind.value, address.value), NO_ADDRESS)
+        f"{kind}_id": addresses.get((kind, address.value), NO_ADDRESS)
         for kind in _KINDS
-        if (address := getattr(row, kind.value)) is not None
+        if (address := getattr(row, kind)) is not None
     }
     stated = {
         "locale": row.locale,
@@ -309,10 +309,10 @@ def _addresses_in(rows: Iterable[NewUser]) -> dict[_Address, tuple[NewAddress, I
     wanted: dict[_Address, tuple[NewAddress, Instant | None]] = {}
     for row in rows:
         for kind in _KINDS:
-            address: NewAddress | None = getattr(row, kind.value)
+            address: NewAddress | None = getattr(row, kind)
             if address is not None and address.value:
-                earlier = wanted.get((kind.value, address.value), (address, None))[1]
-                wanted[kind.value, address.value] = (address, _later(earlier, row.proved_at))
+                earlier = wanted.get((kind, address.value), (address, None))[1]
+                wanted[kind, address.value] = (address, _later(earlier, row.proved_at))
     return wanted
 
 
