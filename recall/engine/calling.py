@@ -112,15 +112,34 @@ def _fail_over(
 ) -> Called:
     for name in route.providers[route.providers.index(lane.provider) + 1 :] if lane.provider in route.providers else ():
         unsent = _unsent(route, called)
-        if not unsent or elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
+        if not unsent:
             break
         again = [replace(o, sender=route.senders_of(name)[0]) for o in outbound if o.ref in unsent]
         with setup.store.writing() as connection:
-            reassign(connection, sorted(unsent), name)
-        other = setup.dispatcher.call(setup.provider(name), again)
-        kept = [result for result in called.results if result.ref not in unsent]
-        called = Called(kept + other.results, other.down)
+            reassign(connection, sorted(unsent), name, again=sorted(_throttled(called) & unsent))
+        if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
+            break  # asked last: the commit may have taken long
+        called = _merged(called, setup.dispatcher.call(setup.provider(name), again))
     return called
+
+
+def _merged(called: Called, other: Called) -> Called:
+    """What became of the messages that took another way; one that found no connection there keeps its first answer.
+
+    Only when nothing at all left is it an outage: an answer in doubt must never be put back with the others.
+    """
+    later = {result.ref: result for result in other.results if not _is_unsent(result)}
+    results = [later.get(result.ref, result) for result in called.results]
+    return Called(results, other.down if all(map(_is_unsent, results)) else None)
+
+
+def _is_unsent(result: SendResult) -> bool:
+    return result.outcome is Outcome.NOT_SENT and result.cause is Cause.CONNECT
+
+
+def _throttled(called: Called) -> set[str]:
+    """Refs whose bytes left once and were turned away: the next provider is one more call of them."""
+    return {result.ref for result in called.results if result.cause is Cause.THROTTLED}
 
 
 def _unsent(route: Route, called: Called) -> set[str]:

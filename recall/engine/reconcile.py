@@ -87,12 +87,13 @@ def _look_up(setup: Setup, done: Reconciled) -> None:
 
 def _ask(setup: Setup, provider: Provider, sends: Sequence[Any], addresses: dict[int, str], done: Reconciled) -> None:
     items = [to_item(send, addresses) for send in sends]
+    asked_at = setup.clock.now()  # absence speaks of this moment, however long the answer takes to get here
     found = {result.ref: result for result in setup.dispatcher.run(provider.reconcile(items))}
     now = setup.clock.now()
     with setup.store.writing() as connection:
         policies = live_policies(connection)
         for send in read_open(connection, [send.ref for send in sends]):
-            outcome = verdict(provider, send, found.get(send.ref), now=now)
+            outcome = verdict(provider, send, found.get(send.ref), now=asked_at)
             if outcome is None:
                 continue
             proof = f"{provider.name} lookup"

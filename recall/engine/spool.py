@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from journeys.words import Cause, Outcome
@@ -56,9 +58,21 @@ def read(path: Path) -> Iterator[Answer]:
 def replay(store: Store, directory: Path, *, now: Instant) -> int:
     """Bring spooled answers into the ledger and remove the files; returns how many sends changed."""
     changed = 0
-    for path in sorted(directory.glob("*.jsonl")) if directory.exists() else []:
-        answers = list(read(path))
+    for path in _taken(directory) if directory.exists() else []:
+        try:
+            answers = list(read(path))
+        except FileNotFoundError:
+            continue  # another reconciler brought these back
         with store.writing() as connection:
             changed += settle(connection, answers, live_policies(connection), now=now)
-        path.unlink()
+        path.unlink(missing_ok=True)  # another reconciler brought the same answers back: they settle once
     return changed
+
+
+def _taken(directory: Path) -> list[Path]:
+    """The files, out of reach of processes that are still writing: what they add goes into a new file."""
+    for path in sorted(directory.glob("*.jsonl")):
+        if ".taken." not in path.name:
+            with suppress(FileNotFoundError):  # another reconciler was faster
+                path.rename(path.with_name(f"{path.stem}.taken.{secrets.token_hex(4)}.jsonl"))
+    return sorted(directory.glob("*.taken.*.jsonl"))

@@ -137,9 +137,13 @@ def note_success(connection: Connection, provider: str) -> None:
     connection.execute(_B.delete().where(_B.c.provider == provider))
 
 
-def reassign(connection: Connection, refs: Sequence[str], provider: str) -> None:
-    """Say, before the call, that these messages now go through another provider: its lookup is the one to ask."""
+def reassign(connection: Connection, refs: Sequence[str], provider: str, *, again: Sequence[str] = ()) -> None:
+    """Say, before the call, that these messages now go through another provider: its lookup is the one to ask.
+
+    `again`: those whose bytes left once already, so that this is one attempt more.
+    """
     sends = schema.sends
-    connection.execute(
-        sends.update().where(sends.c.ref.in_(refs), sends.c.state == "calling").values(provider=provider)
-    )
+    calling = sends.c.state == "calling"
+    connection.execute(sends.update().where(sends.c.ref.in_(refs), calling).values(provider=provider))
+    if again:
+        connection.execute(sends.update().where(sends.c.ref.in_(again), calling).values(attempt=sends.c.attempt + 1))
