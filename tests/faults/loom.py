@@ -27,6 +27,13 @@ class Died(BaseException):
     """The process of this worker is gone; nothing in the code under test may catch it."""
 
 
+def closed_door() -> threading.Lock:
+    """A lock that is held: whoever acquires it waits until somebody releases it."""
+    door = threading.Lock()
+    door.acquire()
+    return door
+
+
 @dataclass
 class Strand:
     """One process at work."""
@@ -34,7 +41,7 @@ class Strand:
     name: str
     wake_at: Instant
     is_mortal: bool
-    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    go: threading.Lock = field(default_factory=closed_door)
     is_over: bool = False
     is_doomed: bool = False
     inside: int = 0  # transactions it is in: nobody else moves meanwhile
@@ -58,7 +65,7 @@ class Loom:
         self.dice, self.rates, self.time, self.start = dice, rates, start, start
         self.strands: list[Strand] = []
         self.current: Strand | None = None
-        self.back = threading.Semaphore(0)
+        self.back = closed_door()
         self.trace = hashlib.sha256()
         self.history: list[str] = []
         self.counts: dict[str, int] = {}

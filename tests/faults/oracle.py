@@ -58,7 +58,11 @@ def find_wrong(store: Store, book: Book, known: Known, *, now: Instant) -> list[
         *outside_window(log, known),
         *over_cap(log, known),
         *over_budget(log, known),
-        *(f"tripwire: ref {ref} was called {count} times" for ref, count in book.calls.items() if count > CALLS_PER_REF),
+        *(
+            f"tripwire: ref {ref} was called {count} times"
+            for ref, count in book.calls.items()
+            if count > CALLS_PER_REF
+        ),
         *without_end(store),
     ]
     return found + [str(violation) for violation in find_violations(store, log, now=now)]
@@ -163,7 +167,9 @@ def over_budget(log: list[Accepted], known: Known) -> Iterator[str]:
             if limit is not None:
                 spent[what] += PRICE
                 limits[what] = limit
-    yield from (f"over_budget: {what} spent {spent[what]} of {limits[what]}" for what in spent if spent[what] > limits[what])
+    yield from (
+        f"over_budget: {what} spent {spent[what]} of {limits[what]}" for what in spent if spent[what] > limits[what]
+    )
 
 
 def without_end(store: Store) -> Iterator[str]:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from sqlalchemy import event, func, select
 
-from journeys.words import AddressKind, Channel
+from journeys.words import AddressKind
 from recall.clock import DAY, HOUR, MINUTE, SECOND, Instant
 from recall.engine.enrol import enrol
 from recall.engine.reconcile import reconcile
@@ -38,7 +38,7 @@ from recall.errors import RecallError, StoreBusy
 from recall.store import schema
 from recall.store.connect import Connection, Store, open_engine
 from recall.store.consents import NewConsent, record_consents
-from recall.store.controls import ControlKind, clear_control, set_control
+from recall.store.controls import ControlKind, clear_control, list_controls, set_control
 from recall.store.events import NewEvent, record_events
 from recall.store.migrations import migrate
 from recall.store.people import NewAddress, NewUser, upsert_users_in
@@ -53,8 +53,8 @@ from tests.faults.witness import Book, Temper, Witness
 from tests.faults.workload import Fact, Plan, Someone
 
 KEY = b"a key that is only used in tests"
-MOST_ROUNDS = 30
-MOST_DRAINING = 90
+MOST_ROUNDS = 16
+MOST_DRAINING = 60
 
 
 class Clock:
@@ -257,7 +257,7 @@ class World:
         while self.loom.time < end and self.rounds < MOST_ROUNDS:
             self.rounds += 1
             self._facts_and_receipts()
-            if self.rounds == 1 or self.dice.random() < 0.3:
+            if self.rounds == 1 or self.dice.random() < 0.2:
                 self._enrol()
             for version in self.versions:
                 for number in range(self.dice.randint(1, self.plan.workers)):
@@ -281,25 +281,45 @@ class World:
             self.happen(fact)
         self.facts = []
         self.loom.run()
-        for _ in range(MOST_DRAINING):
+        for number in range(MOST_DRAINING):
             self.rounds += 1
             self._facts_and_receipts()
-            self._enrol()
+            self._switch_on_again()
+            if number in (0, 3):
+                self._enrol()
             self.loom.run()
-            self.process("reconciler", reconcile)
-            self.loom.run()
-            for version in self.versions:
+            if number < 3 or number % 8 == 0:
+                self.process("reconciler", reconcile)
+                self.loom.run()
+            for version in self._with_due():
                 self.process(f"worker {version.name}", lambda setup, v=version: run_journey(setup, v.name))
                 self.loom.run()
-            if not self._active():
+            if number > 3 and not self._active():
                 break
-            self._go_on(self.loom.time + 30 * DAY, may_oversleep=False)
+            self._go_on(self.loom.time + 30 * DAY, may_oversleep=False, at_least=(1 + number // 10) * 20 * MINUTE)
         self.loom.time += 3 * MINUTE
         self.process("reconciler", reconcile)
         self.loom.run()
         self.loom.time += 2 * MINUTE
         self.process("reconciler", reconcile)
         self.loom.run()
+
+    def _switch_on_again(self) -> None:
+        """A person lets everything go on, also templates and steps that recall stopped by itself."""
+        with Store.writing(self.store) as connection:
+            for on in list_controls(connection):
+                now = self.clock.now()
+                clear_control(connection, on.kind, on.subject, who="a", why="b", at=now)
+                if on.kind in (ControlKind.PAUSED, ControlKind.KILL_SWITCH):
+                    word = "resume" if on.kind is ControlKind.PAUSED else "kill_off"
+                    self.known.learn(Fact(now, word, on.subject), now)
+
+    def _with_due(self) -> list[Version]:
+        table = schema.enrolments
+        due = select(table.c.version_id).where(table.c.active.is_(True), table.c.due_at <= self.loom.time).distinct()
+        with self.store.reading() as connection:
+            ids = set(connection.execute(due).scalars())
+        return [version for version in self.versions if version.id in ids]
 
     def _enrol(self) -> None:
         for version in self.versions:
@@ -314,7 +334,7 @@ class World:
             self.dice.shuffle(told)
             self.insist("web", lambda connection: record_receipts(connection, told, now=self.clock.now()))
 
-    def _go_on(self, end: Instant, *, may_oversleep: bool = True) -> None:
+    def _go_on(self, end: Instant, *, may_oversleep: bool = True, at_least: int = MINUTE) -> None:
         """On to the next moment at which anything may happen, or past it."""
         upcoming = [end, self.loom.time + DAY]
         upcoming += [fact.at for fact in self.facts[:1]]
@@ -326,7 +346,7 @@ class World:
         wait = max(min(upcoming) - self.loom.time, 0) + self.dice.randint(SECOND, 15 * MINUTE)
         if may_oversleep and self.plan.has("late_runs") and self.dice.random() < 0.15:
             wait += self.dice.choice((5 * HOUR, DAY, 4 * DAY))
-        self.loom.time += max(wait, MINUTE)
+        self.loom.time += max(wait, at_least)
 
     def _active(self) -> int:
         with self.store.reading() as connection:

@@ -170,9 +170,7 @@ class Witness:
             raise Transient("the lookup does not answer (drawn)")
         await asyncio.sleep(self.loom.dice.uniform(0, 2))
         known = {ref for ref, at in self.book.visible_at.items() if at <= self.loom.time}
-        return [
-            SendResult(item.ref, Outcome.ACCEPTED if item.ref in known else Outcome.NOT_SENT) for item in items
-        ]
+        return [SendResult(item.ref, Outcome.ACCEPTED if item.ref in known else Outcome.NOT_SENT) for item in items]
 
     def read_events(self, request: RawRequest) -> list[ProviderEvent]:
         return []

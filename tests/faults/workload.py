@@ -130,9 +130,7 @@ def draw_people(plan: Plan, start: Instant) -> list[Someone]:
             zones = () if unknown < 0.1 else tuple(sorted(pair)) if unknown < 0.25 else (zone,)
         shared = number // 2 if plan.has("shared_phones") else number
         settled = start - DAY + (dice.randint(0, plan.days * 12) * HOUR if plan.has("spread") else 0)
-        people.append(
-            Someone(f"u{number}", zones, f"+86138{shared:08d}", settled, dice.choice(("gold", "plain")))
-        )
+        people.append(Someone(f"u{number}", zones, f"+86138{shared:08d}", settled, dice.choice(("gold", "plain"))))
     return people
 
 
@@ -187,7 +185,8 @@ def draw_policy(plan: Plan, name: str = "cn-consumer-finance") -> Policy:
     rules["windows"] = {
         channel: {day: [span] for day in ("workday", "weekend", "holiday")} for channel, span in spans.items()
     }
-    rules["counts"] = dice.choice((["sms", "call"], ["push", "sms", "call"], ["sms"]))
+    common = plan.dice("counts")  # the same under every policy, so that both count the same messages
+    rules["counts"] = common.choice((["sms", "call"], ["push", "sms", "call"], ["sms"]))
     tight = [{"sends": dice.randint(1, 2), "within": dice.choice(("24h", "3d"))}]
     if dice.random() < 0.5:
         tight.append({"channel": dice.choice(rules["counts"]), "sends": 1, "within": dice.choice(("12h", "2d"))})
@@ -273,9 +272,7 @@ class _Writer:
                     f"{{branch: [{{when: {{attribute: tier, is: gold}}, steps: {inner}}}, {{else: [{self.message()}]}}]}}"
                 )
             elif kind == "split" and self.plan.has("split"):
-                arms = (
-                    f"{{arm: a, percent: 50, steps: [{self.message()}]}}, {{arm: b, percent: 50, steps: [{self.message()}]}}"
-                )
+                arms = f"{{arm: a, percent: 50, steps: [{self.message()}]}}, {{arm: b, percent: 50, steps: [{self.message()}]}}"
                 lines.append(f"{{split: [{arms}]}}")
             else:
                 lines.append(self.message())
