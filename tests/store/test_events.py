@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
 
 from recall.clock import DAY
+from recall.errors import StoreBusy
 from recall.store.connect import Store
 from recall.store.events import NewEvent, Recorded, record_events, source_key
 from recall.store.people import NewUser, upsert_users
@@ -121,3 +124,31 @@ def test_no_events_are_no_work(people: Store, now: int):
 
 def test_the_key_of_an_event_with_an_id_names_its_source():
     assert source_key("shop", "0017") == "shop:0017"
+
+
+def test_writers_at_once_lose_nothing_and_count_nothing_twice(store: Store, now: int):
+    names = [f"u{n}" for n in range(50)]
+    upsert_users(store, [NewUser(name) for name in names], now)
+    told = [event(f"k{n}", n, user=names[n * 7 % 50]) for n in range(400)]
+
+    def write(seed: int) -> int:
+        mine = random.Random(seed).sample(told, 300)
+        added = 0
+        for start in range(0, 300, 50):
+            while True:
+                try:
+                    added += record_events(store, mine[start : start + 50], now).added
+                    break
+                except StoreBusy:  # two writers waited for each other; the one that lost begins again
+                    continue
+        return added
+
+    with ThreadPoolExecutor(4) as pool:
+        added = sum(pool.map(write, range(4)))
+    kept = rows(store, "select count(*) from events")[0][0]
+    assert added == kept
+    summary = rows(store, "select sum(times), count(*) from user_events")
+    counted = rows(store, "select count(*), count(distinct user_id) from events")
+    assert summary == counted
+    latest = "select count(*) from user_events s join events e on e.id = s.last_event_id where e.at <> s.last_at"
+    assert rows(store, latest) == [(0,)]

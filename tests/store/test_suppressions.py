@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import text
 
@@ -236,3 +238,18 @@ def test_live_mode_knows_whether_anybody_spoke_about_suppressions(store: Store, 
     with store.writing() as connection:
         declare_suppressions(connection, "none", at=now)
     assert suppressions_known(store)
+
+
+def test_a_stop_that_comes_while_the_address_is_being_added_still_binds(store: Store, now: int):
+    def add(n: int) -> None:
+        upsert_users(store, [NewUser(f"u{n}", email=NewAddress(f"u{n}@example.com"))], now)
+
+    def stop(n: int) -> None:
+        with store.writing() as connection:
+            opt_out_address(connection, store, kind="email", value=f"u{n}@example.com", at=now)
+
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(40):
+            for done in [pool.submit(add, n), pool.submit(stop, n)]:
+                done.result()
+    assert rows(store, "select count(*), min(opted_out) from addresses where id > 0") == [(40, ALL_CHANNELS_MASK)]
