@@ -34,6 +34,7 @@ from recall.store.entry import (
     lock_entry,
     prepare,
     read_page,
+    refresh_statistics,
 )
 from recall.store.policies import live_policies
 from recall.store.versions import Version
@@ -68,6 +69,8 @@ def enrol(store: Store, version: Version, *, now: Instant, page_size: int = PAGE
     entrance = prepare(version)
     result, count_rows, full = EnrolResult(), dict[str, int](), False
     start, end = entrance.candidates.span(now)
+    with store.writing() as connection:
+        refresh_statistics(connection)
     while True:
         with store.writing() as connection:
             closed = lock_entry(connection, version)

@@ -174,10 +174,8 @@ def _happened(events: _Events, until: ColumnElement[int] | None = None) -> Condi
         last = [] if until is None else [table.c.at <= until]
         return found_in(table, *_matching(table, events), *last)
     latest = schema.user_events.alias()
-    # Plus nothing: a person's row is found by key, never by walking everybody's events after a moment.
-    last_at = latest.c.last_at + literal_column("0", BigInteger)
-    newer = [last_at > bound for bound in events.later_than]
-    last = [] if until is None else [last_at <= until]
+    newer = [latest.c.last_at > bound for bound in events.later_than]
+    last = [] if until is None else [latest.c.last_at <= until]
     return found_in(latest, *_of(latest, events.scope, events.name), *newer, *last)
 
 

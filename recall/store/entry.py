@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Select, and_, case, func, literal_column, or_, select
+from sqlalchemy import Connection, Integer, Select, and_, case, func, literal_column, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from recall.clock import Instant
@@ -115,6 +115,23 @@ def _elsewhere(version: Version) -> ColumnElement[bool]:
 
 
 # --- the door -------------------------------------------------------------------------------------------
+
+
+_STALE_STATISTICS = """
+select relname from pg_stat_user_tables
+where relname in ('user_events', 'user_attributes') and n_mod_since_analyze > 1000 + n_live_tup / 10
+order by relname
+"""
+
+
+def refresh_statistics(connection: Connection) -> None:
+    """Tell PostgreSQL's planner about events that came in bulk just now.
+
+    While it takes an event for rare, it may look a person's latest one up by walking everybody's.
+    """
+    if connection.dialect.name == "postgresql":
+        for table in connection.execute(text(_STALE_STATISTICS)).scalars().all():
+            connection.execute(text(f"analyze {table}"))
 
 
 def lock_entry(connection: Connection, version: Version) -> bool:

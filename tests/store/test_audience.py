@@ -249,6 +249,23 @@ def test_between_with_where_speaks_of_the_latest_event_that_passes(is_meant: Ask
     assert not is_meant({"did": "settled", "between": ["30d", "60d"], "where": {"kind": {"is": "card"}}}, person)
 
 
+def test_between_with_where_is_ended_by_a_later_event_that_passes_too(is_meant: Ask, now: int) -> None:
+    cash = {"kind": "cash"}
+    rule = {"did": "settled", "between": ["30d", "60d"], "where": {"kind": {"is": "cash"}}}
+    assert is_meant(rule, Person("a", [Event("settled", now - 45 * DAY, cash), Event("settled", now - 30 * DAY, cash)]))
+    late = [Event("settled", now - 45 * DAY, cash), Event("settled", now - 30 * DAY + 1, cash)]
+    assert not is_meant(rule, Person("b", late))
+    assert not is_meant(rule, Person("c", late[1:]))
+
+
+def test_within_and_since_are_both_asked_for(is_meant: Ask, now: int) -> None:
+    person = Person("a", [Event("settled", now - 5 * DAY), Event("borrowed", now - 4 * DAY)])
+    for within, inside in (("3d", False), ("5d", True), ("7d", True)):
+        assert is_meant({"did": "borrowed", "since": "settled", "within": within}, person) is inside
+    again = Person("b", [Event("borrowed", now - 2 * DAY), Event("settled", now - DAY)])
+    assert not is_meant({"did": "borrowed", "since": "settled", "within": "3d"}, again)
+
+
 @pytest.mark.parametrize(("before_now", "inside"), [(7 * DAY, False), (7 * DAY - 1, True), (0, True)])
 def test_within_leaves_out_its_far_end(is_meant: Ask, now: int, before_now: int, inside: bool) -> None:
     person = Person("a", [Event("visited", now - before_now)])
