@@ -327,10 +327,11 @@ def compare_arms(
     control: str,
     *,
     expected: Mapping[str, float] | None = None,
+    ratio: SampleRatio | None = None,
     plan: Plan = Plan(),
 ) -> tuple[SampleRatio, list[Comparison]]:
-    """Every arm against the control, and whether the arms are as large as intended."""
-    ratio = check_ratio({arm: side.people for arm, side in arms.items()}, expected)
+    """Every arm against the control, and whether the arms are as large as intended (unless `ratio` tells)."""
+    ratio = ratio or check_ratio({arm: side.people for arm, side in arms.items()}, expected)
     others = [arm for arm in arms if arm != control]
     shared = Plan(plan.looks, plan.look, plan.relative, arms=len(others))
     return ratio, [compare(arms[arm], arms[control], arm=arm, ratio=ratio, plan=shared) for arm in others]

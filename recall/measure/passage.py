@@ -1,0 +1,289 @@
+"""How far do the people of a journey get, message by message and stage by stage, against what is aimed for?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from journeys.journey import Journey, PolicyByJurisdiction
+from journeys.policy import Policy
+from journeys.program import MessageNode
+from recall.measure.experiment import Comparison, Side, compare
+from recall.store.figures import Asked, Stayed, count_stages, read_active_later, read_retention
+from recall.store.figures_messages import (
+    ContactCount,
+    PersonFunnel,
+    StepLine,
+    count_logins,
+    read_contacts,
+    read_person_funnel,
+    read_steps,
+)
+from recall.store.versions import Version
+
+CLICK_TARGET = 20  # percent, of the source articles; of which base they do not say
+LOGIN_TARGET = 80
+WITHDRAW_TARGET = 50
+BORROW_AGAIN_TARGET = 80
+DAYS = (1, 7, 28)
+LOGIN = "visited"
+HARM = ("app_uninstalled", "complaint_filed", "loan_overdue")  # looked for in both arms, where the host tells them
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage: people who got there, of those at the stage it is held against."""
+
+    stage: str  # a key of the texts, or the name in the journey
+    people: int
+    base_stage: str
+    base: int
+    target: int | None = None  # percent
+    held_out: int | None = None  # people of the holdout who got there without messages
+    held_out_base: int | None = None
+
+    @property
+    def share(self) -> float | None:
+        return self.people / self.base if self.base else None
+
+    @property
+    def is_below(self) -> bool:
+        return self.target is not None and self.share is not None and self.share * 100 < self.target
+
+
+@dataclass(frozen=True)
+class HazardLine:
+    """Contact k, beside what happened at the same moments without it."""
+
+    k: int
+    reached: int
+    successes: int
+    cost: float  # units
+    held_out: int
+    held_out_successes: int
+    saved: float  # units, if nobody had got contacts after this one
+    lost: int  # attributed successes after it
+
+    @property
+    def hazard(self) -> float:
+        return self.successes / self.reached if self.reached else 0.0
+
+    @property
+    def held_out_hazard(self) -> float | None:
+        return self.held_out_successes / self.held_out if self.held_out else None
+
+    @property
+    def cost_per_success(self) -> float | None:
+        return self.cost / self.successes if self.successes else None
+
+
+@dataclass(frozen=True)
+class RetentionLine:
+    day: int
+    people: int
+    active: int
+
+
+@dataclass(frozen=True)
+class HarmLine:
+    """Something that should not become more frequent by messages; both arms."""
+
+    event: str
+    treated: int
+    treated_people: int
+    held_out: int
+    held_out_people: int
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Everything the page tells about one journey beside its lift."""
+
+    journey: Journey
+    reached: PersonFunnel
+    stages: Sequence[StageLine]
+    hazards: Sequence[HazardLine]
+    cap: int | None
+    steps: Sequence[StepLine]
+    templates: Mapping[tuple[str, str], StepLine]  # (template, channel)
+    retention: Sequence[RetentionLine]
+    active_later: Comparison
+    harm: Sequence[HarmLine]
+
+
+def read_passage(asked: Asked, version: Version, versions: Mapping[int, Version], policy: Policy | None) -> Passage:
+    """One journey."""
+    journey, number = version.program.journey, version.journey_id
+    steps = read_steps(asked, number)
+    reached = read_person_funnel(asked, number)
+    events = [*_stage_events(journey), *HARM]
+    counts = count_stages(asked, number, events)
+    contacts = read_contacts(asked, number, _counted(policy, steps))
+    held_out = _held_out_people(asked, number)
+    return Passage(
+        journey=journey,
+        reached=reached,
+        stages=_stages(journey, reached, counts, held_out, logins=count_logins(asked, number, LOGIN)),
+        hazards=hazard_lines(contacts),
+        cap=policy.unresponsive.after.sends if policy and policy.unresponsive else None,
+        steps=steps,
+        templates=_by_template(steps, versions),
+        retention=[_retention(asked, number, day) for day in DAYS],
+        active_later=_later(read_active_later(asked, number)),
+        harm=[
+            HarmLine(event, counts.get((event, True), 0), reached.people, counts.get((event, False), 0), held_out)
+            for event in HARM
+            if counts.get((event, True)) or counts.get((event, False))
+        ],
+    )
+
+
+def policy_of(journey: Journey, policies: Mapping[str, Policy]) -> Policy | None:
+    """The one policy of a journey; None when it depends on the person."""
+    return None if isinstance(journey.policy, PolicyByJurisdiction) else policies.get(journey.policy)
+
+
+def _held_out_people(asked: Asked, journey_id: int) -> int:
+    from recall.store.figures import count_held_out
+
+    return count_held_out(asked, journey_id)
+
+
+# --- stages ------------------------------------------------------------------------------------------------
+
+
+def stage_plan(journey: Journey) -> list[tuple[str, str, str, int | None]]:
+    """(stage, event, event of the stage it is held against, target in percent) after the login."""
+    if journey.funnel:
+        before, found = LOGIN, []
+        for stage in journey.funnel:
+            if stage.event != LOGIN:
+                found.append((stage.stage, stage.event, before, stage.target))
+                before = stage.event
+        return found
+    anchor = journey.entry.anchor if isinstance(journey.entry.anchor, str) else ""
+    goals = journey.goal.events
+    apply = [("apply", "application_started", LOGIN, None)]
+    submit = [("submit", "application_submitted", "application_started", None)]
+    grant = [("grant", "credit_granted", "application_submitted", None)]
+    withdraw = [("withdraw", "loan_drawn", "credit_granted", WITHDRAW_TARGET)]
+    match anchor:
+        case "registered":
+            return [*apply, *submit, *grant, *withdraw]
+        case "application_started":
+            return [("submit", "application_submitted", LOGIN, None), *grant, *withdraw]
+        case "credit_granted":
+            return [("withdraw", "loan_drawn", LOGIN, WITHDRAW_TARGET)]
+        case "loan_settled":
+            return [("borrow_again", "loan_drawn", LOGIN, BORROW_AGAIN_TARGET)]
+        case _:
+            return [("goal", goal, LOGIN, None) for goal in goals if goal != LOGIN]
+
+
+def _stage_events(journey: Journey) -> list[str]:
+    return [LOGIN, *(event for _, event, _, _ in stage_plan(journey))]
+
+
+def _stages(
+    journey: Journey,
+    reached: PersonFunnel,
+    counts: Mapping[tuple[str, bool], int],
+    held_out: int,
+    *,
+    logins: int,
+) -> list[StageLine]:
+    """Messages first (click on both bases), then what people did, beside the holdout."""
+    target = next((stage.target for stage in journey.funnel if stage.event == LOGIN), None)
+    found = [
+        StageLine("messaged", reached.messaged, "assigned", reached.people),
+        StageLine("delivered", reached.delivered, "messaged", reached.messaged),
+        StageLine("opened", reached.opened, "delivered", reached.delivered),
+        StageLine("clicked", reached.clicked, "delivered", reached.delivered, CLICK_TARGET),
+        StageLine("clicked", reached.clicked, "opened", reached.opened, CLICK_TARGET),
+        StageLine("login_after_click", logins, "clicked", reached.clicked, LOGIN_TARGET),
+        StageLine(
+            "login", counts.get((LOGIN, True), 0), "assigned", reached.people, target,
+            counts.get((LOGIN, False), 0), held_out,
+        ),
+    ]  # fmt: skip
+    names = {LOGIN: "login"}
+    for stage, event, before, aim in stage_plan(journey):
+        found.append(
+            StageLine(
+                stage,
+                counts.get((event, True), 0),
+                names.get(before, before),
+                counts.get((before, True), 0),
+                aim,
+                counts.get((event, False), 0),
+                counts.get((before, False), 0),
+            )
+        )
+        names[event] = stage
+    return found
+
+
+# --- contacts ----------------------------------------------------------------------------------------------
+
+
+def _counted(policy: Policy | None, steps: Iterable[StepLine]) -> tuple[str, ...]:
+    """Channels that count to the cap, so that it can be drawn in; all of them when the journey uses none."""
+    used = {step.channel for step in steps}
+    counted = tuple(channel.value for channel in policy.counts) if policy else ()
+    return counted if used & set(counted) else ()
+
+
+def hazard_lines(contacts: Iterable[ContactCount]) -> list[HazardLine]:
+    """One line per contact number of treated people, and what stopping after it would have saved and lost."""
+    treated = {c.k: c for c in contacts if c.treated}
+    held = {c.k: c for c in contacts if not c.treated}
+    found, saved, lost = [], 0.0, 0
+    for k in sorted(treated, reverse=True):
+        mine, other = treated[k], held.get(k)
+        line = HazardLine(
+            k, mine.reached, mine.successes, mine.micros / 1e6,
+            other.reached if other else 0, other.successes if other else 0, saved, lost,
+        )  # fmt: skip
+        found.append(line)
+        saved, lost = saved + line.cost, lost + line.successes
+    return found[::-1]
+
+
+def _by_template(steps: Iterable[StepLine], versions: Mapping[int, Version]) -> dict[tuple[str, str], StepLine]:
+    found: dict[tuple[str, str], StepLine] = {}
+    for line in steps:
+        node = versions[line.version_id].program.nodes[line.step_id]
+        if isinstance(node, MessageNode):
+            key = (node.template, line.channel)
+            found[key] = add_lines(found[key], line) if key in found else line
+    return dict(sorted(found.items()))
+
+
+_SUMMED = StepLine._fields[5:17]
+
+
+def add_lines(one: StepLine, other: StepLine) -> StepLine:
+    return one._replace(**{name: getattr(one, name) + getattr(other, name) for name in _SUMMED})
+
+
+def steps_over_versions(steps: Iterable[StepLine]) -> list[StepLine]:
+    """One line per step, channel and arm, versions added up."""
+    found: dict[tuple[str, str, str], StepLine] = {}
+    for line in steps:
+        key = (line.step, line.channel, line.arm)
+        found[key] = add_lines(found[key], line) if key in found else line
+    return list(found.values())
+
+
+# --- afterwards --------------------------------------------------------------------------------------------
+
+
+def _retention(asked: Asked, journey_id: int, day: int) -> RetentionLine:
+    """Treated people; descriptive, since those who came back are selected."""
+    sides = [stayed for stayed in read_retention(asked, journey_id, day) if stayed.treated]
+    return RetentionLine(day, sum(side.people for side in sides), sum(side.active for side in sides))
+
+
+def _later(sides: Iterable[Stayed]) -> Comparison:
+    found = {stayed.treated: Side(stayed.people, stayed.active) for stayed in sides}
+    return replace(compare(found.get(True, Side(0, 0)), found.get(False, Side(0, 0))), arm="active_later")
