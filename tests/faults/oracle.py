@@ -79,7 +79,8 @@ def after_stop(log: list[Accepted], known: Known) -> Iterator[str]:
     for row in log:
         for fact, at in known.facts:
             if row.at > at + TOTAL_DELAY and _forbids(fact, row, known) and not _is_over(fact, at, row, known):
-                yield f"after_stop: {row.ref} [{row.channel}] for {row.user} {(row.at - at) / SECOND:.0f} s after {fact.kind}"
+                late = (row.at - at) // SECOND
+                yield f"after_stop: {row.ref} [{row.channel}] for {row.user} {late} s after {fact.kind}"
 
 
 def _forbids(fact: Fact, row: Accepted, known: Known) -> bool:
@@ -178,6 +179,6 @@ def without_end(store: Store) -> Iterator[str]:
         table, sends = schema.enrolments, schema.sends
         for row in connection.execute(select(table).where(table.c.active.is_(True))):
             due = to_datetime(row.due_at)
-            yield f"no_end: enrolment {row.id} on step {row.step_id}, due {due}, {row.reason}, parked {row.parked_until}"
+            yield f"no_end: enrolment {row.id} on step {row.step_id}, due {due}, {row.reason}"
         for row in connection.execute(select(sends).where(sends.c.state.in_(("calling", "in_doubt")))):
             yield f"silent_doubt: send {row.id} is still {row.state} ({row.code})"

@@ -296,7 +296,11 @@ class World:
                 self.loom.run()
             if number > 3 and not self._active():
                 break
-            self._go_on(self.loom.time + 30 * DAY, may_oversleep=False, at_least=(1 + number // 10) * 20 * MINUTE)
+            self._go_on(
+                self.loom.time + 30 * DAY,
+                may_oversleep=False,
+                at_least=(20 * MINUTE, 3 * HOUR, 12 * HOUR)[number // 20],
+            )
         self.loom.time += 3 * MINUTE
         self.process("reconciler", reconcile)
         self.loom.run()

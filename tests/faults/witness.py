@@ -90,7 +90,7 @@ class Witness:
             told = "connect" if how == "connect" else self._draw(self.temper.message, MESSAGE_FATES)
             if fate in ("hang", "broken"):
                 told = "server_error"  # the whole request is lost: nothing of it is taken
-            self.book.calls[message.ref] += 1
+            self.book.calls[message.ref] += told != "connect"  # without a connection no byte left
             results += self._answer(message, told)
         self.loom.may_die("after the request")
         if fate in ("hang", "hang_taken"):

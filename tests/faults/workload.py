@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -267,13 +268,12 @@ class _Writer:
             lines.append(self.wait())
             kind = self.dice.choice(("message", "message", "branch", "split"))
             if kind == "branch" and self.plan.has("branch"):
-                inner = f"[{self.message()}]"
-                lines.append(
-                    f"{{branch: [{{when: {{attribute: tier, is: gold}}, steps: {inner}}}, {{else: [{self.message()}]}}]}}"
-                )
+                gold, rest = self.message(), self.message()
+                case = f"{{when: {{attribute: tier, is: gold}}, steps: [{gold}]}}"
+                lines.append(f"{{branch: [{case}, {{else: [{rest}]}}]}}")
             elif kind == "split" and self.plan.has("split"):
-                arms = f"{{arm: a, percent: 50, steps: [{self.message()}]}}, {{arm: b, percent: 50, steps: [{self.message()}]}}"
-                lines.append(f"{{split: [{arms}]}}")
+                arms = [f"{{arm: {arm}, percent: 50, steps: [{self.message()}]}}" for arm in ("a", "b")]
+                lines.append(f"{{split: [{', '.join(arms)}]}}")
             else:
                 lines.append(self.message())
         return lines
@@ -317,6 +317,4 @@ def write_journey(plan: Plan, name: str) -> str:
 
 
 def start_of(plan: Plan) -> Instant:
-    from datetime import datetime
-
     return to_instant(datetime.fromisoformat(plan.dice("start").choice(STARTS)))
