@@ -28,7 +28,13 @@ VIOLATED = 1
 
 
 @click.command()
-@click.option("--users", default=2000, show_default=True, type=click.IntRange(1), help="Simulated people.")
+@click.option(
+    "--users",
+    default=3500,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Simulated people; about six in ten enter the journey.",
+)
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1), help="Virtual days.")
 @click.option("--seed", default=1, show_default=True, type=int, help="Another seed, other people and other chances.")
 @pass_app
