@@ -20,7 +20,7 @@ from recall.intake.mapping import Fields, FileMapping, Plan
 from recall.intake.reasons import Reason, Rejected
 from recall.intake.sheet import Row
 from recall.intake.texts import read_event_name, read_id, read_text
-from recall.store.connect import Store
+from recall.store.connect import Connection, Store
 from recall.store.events import NewEvent, record_events, source_key, written_properties
 from recall.store.people import NewUser, ids_of, upsert_users_in
 from recall.store.seen import Seen
@@ -89,16 +89,20 @@ class _Events:
 
     def write(self, items: Sequence[NewEvent]) -> Written:
         with self._store.writing() as connection:
-            if self._mapping.create_users:
-                names = {item.user for item in items}
-                zones = (self._mapping.default_zone,) if self._mapping.default_zone else None
-                new = [
-                    NewUser(name, zones=zones, zones_from="default")
-                    for name in sorted(names - ids_of(connection, names).keys())
-                ]
-                self.users_created += upsert_users_in(connection, self._store, new, self._now).added
+            erased = self._create_users(connection, items) if self._mapping.create_users else set()
             done = record_events(connection, items, self._now)
-        return Written(added=done.added, unchanged=done.unchanged, refused=done.refused)
+        why = {n: "erased_user" if items[n].user in erased else reason for n, reason in done.refused.items()}
+        return Written(added=done.added, unchanged=done.unchanged, refused=why)
+
+    def _create_users(self, connection: Connection, items: Sequence[NewEvent]) -> set[str]:
+        """Make a user of whoever is not known; returns those who asked to be forgotten."""
+        names = {item.user for item in items}
+        zones = (self._mapping.default_zone,) if self._mapping.default_zone else None
+        unknown = sorted(names - ids_of(connection, names).keys())
+        new = [NewUser(name, zones=zones, zones_from="default") for name in unknown]
+        done = upsert_users_in(connection, self._store, new, self._now)
+        self.users_created += done.added
+        return {unknown[n] for n in done.refused}
 
     def newest(self, items: Sequence[NewEvent]) -> Instant | None:
         return max((item.at for item in items), default=None)

@@ -1,41 +1,31 @@
-"""Who are the people, and where can each be reached?
+"""Who are the people? `users` points at the current address of each kind; what else is known is in attributes.
 
-One row per normalised address, shared by everybody who has it; `users` points at the current address of each kind,
-`user_addresses` keeps every one a person ever had. What is written is the difference to what is known, so telling
-the same twice changes nothing.
+What is written is the difference to what is known, so telling the same twice changes nothing.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
-from journeys.durations import local_to_instant
 from journeys.words import AddressKind
-from recall.clock import Instant, to_instant
+from recall.clock import Instant
 from recall.errors import StoreBusy
+from recall.store.address_book import Move, Which, ensure_addresses, keep_links, later
+from recall.store.address_book import NewAddress as NewAddress  # the door for both
+from recall.store.attributes import keep_attributes
 from recall.store.connect import Store
-from recall.store.given import Columns, give
+from recall.store.given import Columns, Given, give, is_postgresql
 from recall.store.schema import NO_ADDRESS
 from recall.store.suppressions import USER, Flags, flags_of
 
 _CHUNK = 5_000  # users per statement
 ERASED = "erased"  # reason of the suppression an erasure leaves
-
-
-@dataclass(frozen=True, slots=True)
-class NewAddress:
-    """One address in normalised form; "" says that the user has none (any more)."""
-
-    value: str = field(repr=False)  # E.164, lower-case e-mail, push token
-    subkind: str = ""  # of push tokens: fcm_token, apns …
-    region: str = ""  # ISO 3166, of phones
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +98,6 @@ _PERSON: Columns = {
     "created_at": "bigint",
 }
 _KINDS = tuple(kind.value for kind in (AddressKind.PHONE, AddressKind.EMAIL, AddressKind.PUSH))
-_Address = tuple[str, str]  # kind, value
 
 
 def upsert_users(store: Store, rows: Sequence[NewUser], now: Instant, *, zone: ZoneInfo | None = None) -> Upserted:
@@ -161,9 +150,12 @@ def _upsert(to: _Pass, rows: Sequence[NewUser], start: int) -> Upserted:
     moved = [(known[user], person) for user, person in target.items() if user in known and person != known[user]]
     _update(to.connection, [person for _, person in moved])
     people = {user: person._replace(id=ids.get(user, person.id)) for user, person in target.items()}
-    _link(to, [(known.get(row.user), people[row.user], row) for row in rows])
-    touched = _keep_attributes(to, [(people[row.user].id, row.attributes) for row in rows], set(ids.values()))
-    changed = ({person.id for _, person in moved} | touched) - set(ids.values())
+    moves = (_moves(known.get(row.user), people[row.user], row, to.now) for row in rows)
+    keep_links(to.connection, chain.from_iterable(moves), now=to.now)
+    new = set(ids.values())
+    said = [(people[row.user].id, row.attributes) for row in rows]
+    touched = keep_attributes(to.connection, said, new=new, zone=to.zone)
+    changed = ({person.id for _, person in moved} | touched) - new
     _tell_changed(to.connection, changed)
     return Upserted(len(ids), len(changed), len(rows) - len(ids) - len(changed), refused)
 
@@ -177,7 +169,9 @@ def _is_erased(row: NewUser, known: Mapping[str, _Person], flags: Mapping[str, t
 def _read_people(connection: Connection, users: Iterable[str]) -> dict[str, _Person]:
     given = give(connection, "names", {"who": "text"}, [(user,) for user in users])
     columns = ", ".join(f"users.{column}" for column in _Person._fields)
-    rows = given.run(connection, f"select {columns} from {{given}} join users on users.user_id = given.who")
+    # Locked, so that an erasure or a suppression meanwhile is not undone by what is written from this.
+    lock = " order by users.id for no key update of users" if is_postgresql(connection) else ""
+    rows = given.run(connection, f"select {columns} from {{given}} join users on users.user_id = given.who{lock}")
     people = (_Person(*row) for row in rows)
     # SQLite answers 0 and 1.
     return {p.user_id: p._replace(suppressed=bool(p.suppressed), is_test=bool(p.is_test)) for p in people}
@@ -215,7 +209,7 @@ def _target(
     to: _Pass,
     row: NewUser,
     known: _Person | None,
-    addresses: Mapping[_Address, int],
+    addresses: Mapping[Which, int],
     zones: Mapping[tuple[str, ...], int],
     flags: Mapping[str, tuple[Flags, bool]],
 ) -> _Person:
@@ -266,7 +260,8 @@ def _insert(connection: Connection, people: list[_Person]) -> dict[str, int]:
 
 def _update(connection: Connection, people: list[_Person]) -> None:
     if people:
-        sets = ", ".join(f"{column} = given.{column}" for column in _PERSON if column not in ("id", "user_id"))
+        kept = ("id", "user_id", "suppressed")
+        sets = ", ".join(f"{column} = given.{column}" for column in _PERSON if column not in kept)
         rows = sorted(person[: len(_PERSON)] for person in people)
         given = give(connection, "people", _PERSON, rows)
         given.run(connection, f"update users set {sets} from {{given}} where users.id = given.id")
@@ -292,7 +287,7 @@ def ensure_zones(connection: Connection, sets: Iterable[tuple[str, ...] | None])
     return ids
 
 
-def _zone_ids(connection: Connection, given: Any) -> dict[tuple[str, ...], int]:
+def _zone_ids(connection: Connection, given: Given) -> dict[tuple[str, ...], int]:
     rows = given.run(connection, "select zones.names, zones.id from {given} join zones on zones.names = given.names")
     return {tuple(row.names.split(",")) if row.names else (): row.id for row in rows}
 
@@ -301,200 +296,27 @@ def _ordered(names: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(sorted(set(names or ())))
 
 
-# --- addresses --------------------------------------------------------------------------------------------
+# --- their addresses ----------------------------------------------------------------------------------------
 
 
-def _addresses_in(rows: Iterable[NewUser]) -> dict[_Address, tuple[NewAddress, Instant | None]]:
+def _addresses_in(rows: Iterable[NewUser]) -> dict[Which, tuple[NewAddress, Instant | None]]:
     """Every address the rows name, with its latest stated proof of ownership."""
-    wanted: dict[_Address, tuple[NewAddress, Instant | None]] = {}
+    wanted: dict[Which, tuple[NewAddress, Instant | None]] = {}
     for row in rows:
         for kind in _KINDS:
             address: NewAddress | None = getattr(row, kind)
             if address is not None and address.value:
                 earlier = wanted.get((kind, address.value), (address, None))[1]
-                wanted[kind, address.value] = (address, _later(earlier, row.proved_at))
+                wanted[kind, address.value] = (address, later(earlier, row.proved_at))
     return wanted
 
 
-def _later(one: Instant | None, other: Instant | None) -> Instant | None:
-    return max((at for at in (one, other) if at is not None), default=None)
-
-
-_ADDRESS: Columns = {
-    "kind": "text",
-    "hash": "text",
-    "subkind": "text",
-    "value": "text",
-    "region": "text",
-    "opted_out": "bigint",
-    "suppressed": "boolean",
-    "proved_at": "bigint",
-}
-
-
-def ensure_addresses(
-    connection: Connection, store: Store, wanted: Mapping[_Address, tuple[NewAddress, Instant | None]]
-) -> dict[_Address, int]:
-    """The id of each address (kind, normalised value); new ones get what was decided about them before they came."""
-    if not wanted:
-        return {}
-    hashes = {(kind, store.hash_address(kind, value)): (kind, value) for kind, value in wanted}
-    given = give(connection, "hashes", {"kind": "text", "hash": "text"}, sorted(hashes))
-    found = _read_addresses(connection, given)
-    new = [which for which in sorted(hashes) if which not in found]
-    if new:
-        flags = flags_of(connection, new)
-        rows = [_address_row(which, wanted[hashes[which]], flags.get(which, Flags())) for which in new]
-        _insert_addresses(connection, rows)
-        found |= _read_addresses(connection, give(connection, "hashes", {"kind": "text", "hash": "text"}, new))
-    _renew(connection, [(found[which], wanted[hashes[which]]) for which in sorted(hashes)])
-    return {hashes[which]: row.id for which, row in found.items()}
-
-
-def _read_addresses(connection: Connection, given: Any) -> dict[tuple[str, str], Any]:
-    rows = given.run(
-        connection,
-        "select a.id, a.kind, a.hash, a.value, a.proved_at"
-        " from {given} join addresses a on a.kind = given.kind and a.hash = given.hash",
-    )
-    return {(row.kind, row.hash): row for row in rows}
-
-
-def _address_row(which: tuple[str, str], said: tuple[NewAddress, Instant | None], flags: Flags) -> tuple[Any, ...]:
-    address, proved_at = said
-    return (*which, address.subkind, address.value, address.region, flags.opted_out, flags.suppressed, proved_at)
-
-
-def _insert_addresses(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-    columns = ", ".join(_ADDRESS)
-    give(connection, "addresses", _ADDRESS, rows).run(
-        connection,
-        f"insert into addresses ({columns}) select {columns} from {{given}} where true order by kind, hash"
-        " on conflict (kind, hash) do nothing",
-    )
-
-
-def _renew(connection: Connection, pairs: list[tuple[Any, tuple[NewAddress, Instant | None]]]) -> None:
-    """Give a value to rows that were only a hash, and note newer proofs of ownership."""
-    rows = [
-        (row.id, address.value, address.subkind, address.region, _later(row.proved_at, proved_at))
-        for row, (address, proved_at) in pairs
-        if row.value is None or (proved_at is not None and (row.proved_at is None or proved_at > row.proved_at))
-    ]
-    if rows:
-        columns = {"id": "bigint", "value": "text", "subkind": "text", "region": "text", "proved_at": "bigint"}
-        given = give(connection, "renewed", columns, rows)
-        given.run(
-            connection,
-            "update addresses set value = given.value, subkind = given.subkind, region = given.region,"
-            " proved_at = given.proved_at from {given} where addresses.id = given.id",
-        )
-
-
-_LINK: Columns = {"user_id": "bigint", "address_id": "bigint", "since": "bigint"}
-
-
-def _link(to: _Pass, rows: list[tuple[_Person | None, _Person, NewUser]]) -> None:
-    """Keep the history of who had which address, and count a new pair as a proof of ownership."""
-    begun, ended = [], []
-    for before, after, row in rows:
-        for kind in _KINDS:
-            old = before.address_id(kind) if before else NO_ADDRESS
-            new = after.address_id(kind)
-            if new != old:
-                begun += [(after.id, new, row.proved_at or to.now)] if new else []
-                ended += [(after.id, old, to.now)] if old else []
-    if ended:
-        give(to.connection, "links", _LINK, sorted(ended)).run(
-            to.connection,
-            "update user_addresses set until = given.since from {given}"
-            " where user_addresses.user_id = given.user_id and user_addresses.address_id = given.address_id",
-        )
-    if begun:
-        _begin_links(to.connection, sorted(set(begun)))
-
-
-def _begin_links(connection: Connection, begun: list[tuple[int, int, Instant]]) -> None:
-    given = give(connection, "links", _LINK, begun)
-    given.run(
-        connection,
-        "insert into user_addresses (user_id, address_id, since)"
-        " select user_id, address_id, since from {given} where true"
-        " on conflict (user_id, address_id) do update set until = null",
-    )
-    # Several people may begin to have one address: its proof is the latest.
-    proofs = sorted({address_id: since for _, address_id, since in sorted(begun, key=lambda row: row[2])}.items())
-    give(connection, "proofs", {"id": "bigint", "at": "bigint"}, proofs).run(
-        connection,
-        "update addresses set proved_at = given.at from {given}"
-        " where addresses.id = given.id and (addresses.proved_at is null or addresses.proved_at < given.at)",
-    )
-
-
-# --- attributes -------------------------------------------------------------------------------------------
-
-_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?", re.ASCII)
-_ATTRIBUTE: Columns = {
-    "user_id": "bigint",
-    "name": "text",
-    "value": "text",
-    "number": "double precision",
-    "at": "bigint",
-}
-
-
-def as_number(value: str) -> float | None:
-    """The number a text plainly is (`-12.5`); None for `1,234`, `1e5`, 19-digit ids and the like."""
-    return float(value) if _NUMBER.fullmatch(value) else None
-
-
-def as_instant(value: str, zone: ZoneInfo | None) -> Instant | None:
-    """The instant an ISO 8601 text plainly is; without an offset it is meant in `zone`, and without that it is none."""
-    if not _DATE.fullmatch(value):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        if not 1900 <= moment.year <= 2200:  # 0001 and 9999 stand for "none", and near them a zone overflows
-            return None
-        if moment.tzinfo is not None:
-            return to_instant(moment)
-        return local_to_instant(moment, zone) if zone is not None else None
-    except ValueError:  # 2026-02-30
-        return None
-
-
-def _keep_attributes(to: _Pass, rows: list[tuple[int, Mapping[str, str]]], new: set[int]) -> set[int]:
-    """Write the attributes that differ; returns the users they are of."""
-    said = {(user_id, name): value for user_id, attributes in rows for name, value in attributes.items()}
-    if not said:
-        return set()
-    known = _read_attributes(to.connection, {user_id for user_id, _ in said} - new)
-    kept = {which: value for which, value in said.items() if value and known.get(which) != value}
-    gone = [which for which, value in said.items() if not value and which in known]
-    if kept:
-        values = [(*which, text, as_number(text), as_instant(text, to.zone)) for which, text in sorted(kept.items())]
-        give(to.connection, "attributes", _ATTRIBUTE, values).run(
-            to.connection,
-            "insert into user_attributes (user_id, name, value, number, at)"
-            " select user_id, name, value, number, at from {given} where true on conflict (user_id, name)"
-            " do update set value = excluded.value, number = excluded.number, at = excluded.at",
-        )
-    if gone:
-        give(to.connection, "gone", {"user_id": "bigint", "name": "text"}, sorted(gone)).run(
-            to.connection,
-            "delete from user_attributes where (user_id, name) in (select user_id, name from {given})",
-        )
-    return {user_id for user_id, _ in kept} | {user_id for user_id, _ in gone}
-
-
-def _read_attributes(connection: Connection, ids: set[int]) -> dict[tuple[int, str], str]:
-    given = give(connection, "ids", {"id": "bigint"}, [(n,) for n in sorted(ids)])
-    rows = given.run(
-        connection,
-        "select a.user_id, a.name, a.value from {given} join user_attributes a on a.user_id = given.id",
-    )
-    return {(row.user_id, row.name): row.value for row in rows}
+def _moves(before: _Person | None, after: _Person, row: NewUser, now: Instant) -> Iterator[Move]:
+    for kind in _KINDS:
+        old = before.address_id(kind) if before else NO_ADDRESS
+        new = after.address_id(kind)
+        if new != old:
+            yield Move(after.id, old, new, row.proved_at or now)
 
 
 def find_user(connection: Connection, user: str) -> int | None:

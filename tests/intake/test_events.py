@@ -6,6 +6,7 @@ import pytest
 
 from recall.clock import DAY
 from recall.errors import BadFile
+from recall.store.suppressions import suppress_user
 
 ZONE = {"zone": "Asia/Shanghai"}
 ROWS = """\
@@ -118,3 +119,11 @@ def test_what_was_written_before_the_file_changed_is_not_written_twice(desk):
     assert desk.rows("select count(*) from imports") == [(0,)]
     report = desk.take("events", path, MAPPING)
     assert (report.added, report.unchanged) == (6_005 - 5_000, 5_000)
+
+
+def test_who_was_erased_is_not_made_a_user_again(desk):
+    with desk.store.writing() as connection:
+        suppress_user(connection, desk.store, user="a", reason="erased", at=desk.now)
+    report = desk.take("events", ROWS, MAPPING)
+    assert desk.complaints(report) == [(n, "user", "erased_user") for n in (2, 3, 4)]
+    assert desk.rows("select user_id from users") == [("b",)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
 
 from recall.clock import DAY
 from recall.store.connect import Store
-from recall.store.people import NewAddress, NewUser, Upserted, as_instant, as_number, find_user, ids_of, upsert_users
+from recall.store.people import NewAddress, NewUser, Upserted, find_user, ids_of, upsert_users
 from recall.store.suppressions import suppress_user
 
 PHONE = NewAddress("+8613800138000", region="CN")
@@ -200,37 +200,16 @@ def test_no_address_is_shown_when_a_row_is_printed():
     assert "ann@" not in repr(ANN)
 
 
-@pytest.mark.parametrize(
-    ("value", "number"),
-    [("12", 12.0), ("-12.50", -12.5), ("+3", 3.0), ("0138", 138.0)],
-)
-def test_a_number_is_what_plainly_is_one(value: str, number: float):
-    assert as_number(value) == number
-
-
-@pytest.mark.parametrize(
-    "value", ["", "1,234.56", "1e5", "nan", "inf", "1234567890123456789", "１２", "²", "12 EUR", " 12"]
-)
-def test_what_is_not_plainly_a_number_is_none(value: str):
-    assert as_number(value) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "instant"),
-    [
-        ("2026-03-02T10:00:00+08:00", 1_772_416_800_000_000),
-        ("2026-03-02 02:00Z", 1_772_416_800_000_000),
-        ("2026-03-02 10:00", 1_772_416_800_000_000),
-        ("2026-03-02", 1_772_380_800_000_000),
-        ("2026-02-30", None),
-        ("02/03/2026", None),
-        ("20260302", None),
-        ("9999-12-31T23:59:59-12:00", None),
-    ],
-)
-def test_an_instant_is_what_plainly_is_one(value: str, instant: int | None):
-    assert as_instant(value, ZoneInfo("Asia/Shanghai")) == instant
-
-
-def test_a_date_without_a_zone_is_no_instant():
-    assert as_instant("2026-03-02", None) is None
+def test_what_is_decided_about_a_user_meanwhile_is_not_undone(store: Store, now: int):
+    upsert_users(store, [NewUser("ann"), NewUser("bob")], now)
+    told = [NewUser("ann", locale="zh"), NewUser("bob", phone=PHONE)]
+    with ThreadPoolExecutor(1) as pool:
+        with store.writing() as connection:
+            suppress_user(connection, store, user="ann", at=now)
+            connection.execute(text("update users set erased_at = 1 where user_id = 'bob'"))
+            importing = pool.submit(upsert_users, store, told, now)
+            with pytest.raises(TimeoutError):
+                importing.result(timeout=0.3)
+        assert importing.result() == Upserted(changed=1, refused={1: "erased_user"})
+    assert rows(store, "select locale from users where suppressed") == [("zh",)]
+    assert rows(store, "select phone_id from users where user_id = 'bob'") == [(0,)]
