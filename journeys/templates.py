@@ -8,7 +8,7 @@ once; a missing or empty value is a refusal of that person's message, never an e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -237,9 +237,9 @@ def amount(value: str) -> str:
 class Rendered:
     """What one person will read; `title` is the subject of an e-mail, a missing part is empty."""
 
-    title: str
-    body: str
-    html: str
+    title: str = field(repr=False)  # texts may name the person
+    body: str = field(repr=False)
+    html: str = field(repr=False)
     locale: str
 
 

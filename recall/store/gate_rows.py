@@ -41,6 +41,10 @@ class Row(NamedTuple):
     frees_at: int
     streak: int
 
+    def __repr__(self) -> str:
+        """Ids only: a row that ends up in a log or an error names nobody."""
+        return f"Row(enrolment {self.id}, user {self.user_id}, reason {self.reason})"
+
 
 @dataclass(frozen=True)
 class Page:
