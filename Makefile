@@ -8,10 +8,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test long check format demo up lock migration clean
+.PHONY: help setup test long faults faults-full check format demo up lock migration clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with exactly the pinned dependencies
 
@@ -28,6 +28,12 @@ test: $(READY) ## all tests but the long ones; one file or a few: make test TEST
 
 long: $(READY) ## the tests that take long: whole real histories on the other store
 	$(RUN)/pytest -n 2 --dist worksteal -m slow $(TESTS)
+
+faults: $(READY) ## kills, drawn worlds, planted bugs: the promises in figures, in a few minutes
+	PYTHONPATH=. $(RUN)/python -m tests.faults.campaign --size ci
+
+faults-full: $(READY) ## the same as a release is measured with; takes hours
+	PYTHONPATH=. $(RUN)/python -m tests.faults.campaign --size full
 
 check: $(READY) ## format, lint, types, the rules of the house
 	$(RUN)/ruff format --check .
