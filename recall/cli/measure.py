@@ -225,9 +225,7 @@ def _ratio_line(ratio: SampleRatio) -> str:
         case Ratio.CAUTION:
             return f"Sample ratio: CAUTION ({sizes}; p = {ratio.p_value:.4f}). Find out who is missing."
         case _:
-            return (
-                f"Sample ratio: BLOCKED ({sizes}; p = {ratio.p_value:.2g}). Somebody got lost: trust nothing below."
-            )
+            return f"Sample ratio: BLOCKED ({sizes}; p = {ratio.p_value:.2g}). Somebody got lost: trust nothing below."
 
 
 def _arms_table(control: str, found: list[Comparison]) -> Any:
@@ -276,3 +274,73 @@ def _judged(found: Comparison) -> str:
     if found.net is not None and found.value is not None:
         parts.append(f"incremental value {found.value.at:,.2f} ({found.value.low:,.2f} to {found.value.high:,.2f})")
     return f"{found.arm}: {'; '.join(parts)}."
+
+
+# --- of the store -----------------------------------------------------------------------------------------
+
+
+@measure.command()
+@click.argument("journey")
+@click.argument("name", metavar="SPLIT")
+@pass_app
+def split(app: App, journey: str, name: str) -> int:
+    """Which arm of SPLIT in JOURNEY is better? Treated people whose window is closed, against the first arm written.
+
+    A winner is promoted by a person: give it 100 % in the journey file and publish a new version.
+
+    \b
+    Example:
+      recall measure split settled-30d split-1
+    """
+    from recall.measure.experiment import Ratio, comparison_data, ratio_data
+    from recall.measure.splits import read_split
+    from recall.store.figures import Asked
+
+    with app.store.reading() as connection:
+        found = read_split(Asked(connection, now=app.clock.now()), journey, name)
+    data = {
+        "journey": journey,
+        "split": name,
+        "control": found.control,
+        "sample_ratio": ratio_data(found.ratio),
+        "open_windows": found.open_people,
+        "arms": [comparison_data(each) for each in found.arms],
+        "winner": found.winner,
+    }
+    waiting = f"{found.open_people:,} people are left out: their time to come back is not over."
+    won = f"Winner: {found.winner}. To promote it, give it 100 % and publish." if found.winner else "No winner yet."
+    lines = [_ratio_line(found.ratio), _arms_table(found.control, list(found.arms)), *map(_judged, found.arms)]
+    app.output.answer(data, *lines, waiting, won)
+    return PERSON_NEEDED if found.ratio.state is Ratio.BLOCKED else 0
+
+
+@measure.command()
+@click.argument("journey")
+@click.option("--looks", required=True, type=click.IntRange(1, 100), help="Weekly looks until the test ends.")
+@click.option("--split", "name", help="A split of the journey instead of its holdout.")
+@pass_app
+def horizon(app: App, journey: str, looks: int, name: str | None) -> None:
+    """Declare, before looking, at how many weekly looks a test is judged; JOURNEY may be `programme`.
+
+    Without a declaration it is 13, a quarter. The boundary at each look follows from it. The declaration is noted
+    with your name; change it only before the first look.
+
+    \b
+    Example:
+      recall measure horizon settled-30d --looks 8
+    """
+    from recall.measure.outcomes import PROGRAMME, declare_looks
+    from recall.measure.splits import splits_of
+    from recall.store.controls import record_action
+    from recall.store.versions import current_version
+
+    subject = journey if name is None else f"{journey}/{name}"
+    with app.store.writing() as connection:
+        if journey != PROGRAMME:
+            there = splits_of(current_version(connection, journey))
+            if name is not None and name not in there:
+                raise Misconfigured(f"{journey} has no split {name!r}; its splits are: {', '.join(there) or 'none'}")
+        declare_looks(connection, subject, looks)
+        why = f"{looks} weekly looks"
+        record_action(connection, "declare horizon", subject, who=app.who, why=why, at=app.clock.now())
+    app.output.answer({"subject": subject, "looks": looks}, f"{subject}: judged at {looks} weekly looks.")

@@ -48,7 +48,7 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
     "retention": ("retention",),
     "active_later": ("active_later",),
     "guardrails": ("steps",),
-    "harm": ("stages", "held_out"),
+    "harm": ("stages", "held_out", "stops"),
 }
 
 

@@ -9,7 +9,15 @@ from journeys.journey import Journey, PolicyByJurisdiction
 from journeys.policy import Policy
 from journeys.program import MessageNode
 from recall.measure.experiment import Comparison, Side, compare
-from recall.store.figures import Asked, Stayed, count_stages, read_active_later, read_retention
+from recall.store.figures import (
+    Asked,
+    Stayed,
+    count_held_out,
+    count_stages,
+    count_stops,
+    read_active_later,
+    read_retention,
+)
 from recall.store.figures_messages import (
     ContactCount,
     PersonFunnel,
@@ -119,7 +127,7 @@ def read_passage(asked: Asked, version: Version, versions: Mapping[int, Version]
     events = [*_stage_events(journey), *HARM]
     counts = count_stages(asked, number, events)
     contacts = read_contacts(asked, number, _counted(policy, steps))
-    held_out = _held_out_people(asked, number)
+    held_out, stops = count_held_out(asked, number), count_stops(asked, number)
     return Passage(
         journey=journey,
         reached=reached,
@@ -131,9 +139,12 @@ def read_passage(asked: Asked, version: Version, versions: Mapping[int, Version]
         retention=[_retention(asked, number, day) for day in DAYS],
         active_later=_later(read_active_later(asked, number)),
         harm=[
-            HarmLine(event, counts.get((event, True), 0), reached.people, counts.get((event, False), 0), held_out)
-            for event in HARM
-            if counts.get((event, True)) or counts.get((event, False))
+            HarmLine("opted_out", stops.get(True, 0), reached.people, stops.get(False, 0), held_out),
+            *(
+                HarmLine(event, counts.get((event, True), 0), reached.people, counts.get((event, False), 0), held_out)
+                for event in HARM
+                if counts.get((event, True)) or counts.get((event, False))
+            ),
         ],
     )
 
@@ -141,12 +152,6 @@ def read_passage(asked: Asked, version: Version, versions: Mapping[int, Version]
 def policy_of(journey: Journey, policies: Mapping[str, Policy]) -> Policy | None:
     """The one policy of a journey; None when it depends on the person."""
     return None if isinstance(journey.policy, PolicyByJurisdiction) else policies.get(journey.policy)
-
-
-def _held_out_people(asked: Asked, journey_id: int) -> int:
-    from recall.store.figures import count_held_out
-
-    return count_held_out(asked, journey_id)
 
 
 # --- stages ------------------------------------------------------------------------------------------------
@@ -199,7 +204,7 @@ def _stages(
         StageLine("delivered", reached.delivered, "messaged", reached.messaged),
         StageLine("opened", reached.opened, "delivered", reached.delivered),
         StageLine("clicked", reached.clicked, "delivered", reached.delivered, CLICK_TARGET),
-        StageLine("clicked", reached.clicked, "opened", reached.opened, CLICK_TARGET),
+        StageLine("clicked_opened", reached.opened_and_clicked, "opened", reached.opened, CLICK_TARGET),
         StageLine("login_after_click", logins, "clicked", reached.clicked, LOGIN_TARGET),
         StageLine(
             "login", counts.get((LOGIN, True), 0), "assigned", reached.people, target,

@@ -9,7 +9,7 @@ from recall.clock import DAY, Instant, to_datetime
 from recall.measure.decisions import decisions_section
 from recall.measure.experiment import Comparison, Ratio, Verdict
 from recall.measure.outcomes import PROGRAMME, Outcome
-from recall.measure.page import Chart, Column, Figure, Note, Page, Part, Section, Table, shown
+from recall.measure.page import Chart, Column, Figure, Heading, Note, Page, Part, Section, Table, shown
 from recall.measure.review import Review
 from recall.measure.sections_journeys import (
     cohorts_section,
@@ -23,6 +23,7 @@ from recall.measure.sections_journeys import (
 from recall.measure.words import Words
 
 STALE = 2 * DAY
+MOST_HEADLINES = 3  # with cards of their own; every journey stands in the tables
 
 
 def page_of(review: Review, words: Words) -> Page:
@@ -162,9 +163,8 @@ def _headline(review: Review, words: Words) -> Section:
         section.parts.append(Note(words("no_journey")))
         return section
     first = review.outcomes[0]
-    section.parts += _figures(first, words)
-    for outcome in review.outcomes[1:3] if first.name == PROGRAMME else []:
-        section.parts += _figures(outcome, words)
+    for outcome in review.outcomes[: MOST_HEADLINES if first.name == PROGRAMME else 1]:
+        section.parts += [Heading(name_of(outcome, words)), *_figures(outcome, words)]
     estimates = [
         (name_of(o, words), o.comparison.lift.at, o.comparison.lift.low, o.comparison.lift.high)
         for o in review.outcomes
@@ -174,7 +174,7 @@ def _headline(review: Review, words: Words) -> Section:
         from recall.measure.charts import lifts
 
         section.parts.append(Chart(lifts("lifts", estimates, axis=words("lift_axis")), words("lift_caption")))
-    section.parts += [_lift_table(review, words), _money_table(review, words)]
+    section.parts += [_lift_table(review, words), _cost_table(review, words), _value_table(review, words)]
     return section
 
 
@@ -241,7 +241,6 @@ def _lift_table(review: Review, words: Words) -> Table:
     for outcome in review.outcomes:
         found = outcome.comparison
         lift = None if found.verdict is Verdict.INVALID else found.lift
-        incremental = None if lift is None else found.incremental
         rows.append(
             [
                 name_of(outcome, words),
@@ -255,9 +254,6 @@ def _lift_table(review: Review, words: Words) -> Table:
                 lift and lift.low,
                 lift and lift.high,
                 found.p_value if lift else None,
-                incremental and incremental.at,
-                incremental and incremental.low,
-                incremental and incremental.high,
                 words("too_small") if found.too_small else words(f"verdict.{found.verdict}"),
             ]
         )
@@ -273,35 +269,60 @@ def _lift_table(review: Review, words: Words) -> Table:
         Column(words("low"), "lift", "points"),
         Column(words("high"), "lift", "points"),
         Column("p", "lift", "p"),
-        Column(words("incremental"), "incremental", "count"),
-        Column(words("low"), "incremental", "count"),
-        Column(words("high"), "incremental", "count"),
         Column(words("result")),
     ]
     return Table("lift", words("lift_title"), columns, rows, note=words("lift_note"))
 
 
-def _money_table(review: Review, words: Words) -> Table:
+def _cost_table(review: Review, words: Words) -> Table:
     rows: list[list[object]] = []
     for outcome in review.outcomes:
         found, money = outcome.comparison, outcome.money
+        incremental = None if found.verdict is Verdict.INVALID else found.incremental
         each = found.cost_per_incremental if money.is_one_currency else None
-        attributed = outcome.attributed.after_message if outcome.attributed else None
-        valid = found.verdict is not Verdict.INVALID
         rows.append(
             [
                 name_of(outcome, words),
+                incremental and incremental.at,
+                incremental and incremental.low,
+                incremental and incremental.high,
                 money.currency if money.is_one_currency else ", ".join(sorted(money.spent)),
-                sum(money.spent.values()) if money.is_one_currency else None,
                 money.closed if money.is_one_currency else None,
                 each.at if each else words("not_shown"),
                 each.low if each else None,
                 each.high if each else None,
                 outcome.new_user_cost,
+            ]
+        )
+    columns = [
+        Column(words("journey")),
+        Column(words("incremental"), "incremental", "count"),
+        Column(words("low"), "incremental", "count"),
+        Column(words("high"), "incremental", "count"),
+        Column(words("currency")),
+        Column(words("spent_closed"), "cost", "money"),
+        Column(words("cost_per_incremental"), "cost_per_incremental", "money"),
+        Column(words("low"), "cost_per_incremental", "money"),
+        Column(words("high"), "cost_per_incremental", "money"),
+        Column(words("new_user"), "cost", "money"),
+    ]
+    return Table("cost", words("cost_title"), columns, rows)
+
+
+def _value_table(review: Review, words: Words) -> Table:
+    rows: list[list[object]] = []
+    for outcome in review.outcomes:
+        found, money = outcome.comparison, outcome.money
+        valid = found.verdict is not Verdict.INVALID
+        attributed = outcome.attributed.after_message if outcome.attributed else None
+        rows.append(
+            [
+                name_of(outcome, words),
                 found.value.at if found.value and valid else None,
                 found.net.at if found.net and valid else None,
                 found.net.low if found.net and valid else None,
                 found.net.high if found.net and valid else None,
+                sum(money.spent.values()) if money.is_one_currency else None,
                 attributed,
                 outcome.attributed.after_click if outcome.attributed else None,
                 money.closed / attributed if attributed and money.is_one_currency else None,
@@ -309,22 +330,16 @@ def _money_table(review: Review, words: Words) -> Table:
         )
     columns = [
         Column(words("journey")),
-        Column(words("currency")),
-        Column(words("spent"), "cost", "money"),
-        Column(words("spent_closed"), "cost", "money"),
-        Column(words("cost_per_incremental"), "cost_per_incremental", "money"),
-        Column(words("low"), "cost_per_incremental", "money"),
-        Column(words("high"), "cost_per_incremental", "money"),
-        Column(words("new_user"), "cost", "money"),
         Column(words("incremental_value"), "value", "money"),
         Column(words("net_value"), "value", "money"),
         Column(words("low"), "value", "money"),
         Column(words("high"), "value", "money"),
+        Column(words("spent"), "cost", "money"),
         Column(words("attributed"), "attributed", "count"),
         Column(words("attributed_click"), "attributed", "count"),
         Column(words("cost_per_attributed"), "attributed", "money"),
     ]
-    return Table("money", words("money_title"), columns, rows, note=words("money_note"))
+    return Table("value", words("value_title"), columns, rows, note=words("value_note"))
 
 
 # --- 4 lifecycle -------------------------------------------------------------------------------------------

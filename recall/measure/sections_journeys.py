@@ -380,7 +380,7 @@ def _guard_table(review: Review, words: Words) -> Table:
 def _harm_table(review: Review, words: Words) -> Table:
     rows: list[list[object]] = [
         [
-            told.outcome.name, line.event, line.treated,
+            told.outcome.name, words.named("harm", line.event), line.treated,
             line.treated / line.treated_people if line.treated_people else None,
             line.held_out, line.held_out / line.held_out_people if line.held_out_people else None,
         ]

@@ -281,3 +281,26 @@ def count_held_out(asked: Asked, journey_id: int) -> int:
         select(func.count()).select_from(people).where(people.c.closed == 1, people.c.holdout != Holdout.TREATED.value),
     )
     return int(rows[0][0])
+
+
+def count_stops(asked: Asked, journey_id: int) -> dict[bool, int]:
+    """treated -> people whose address was opted out, by whatever way, after entering and within their window."""
+    people = first_passages(journey_id, now=asked.now)
+    stops, addresses, owners = schema.suppressions, schema.addresses, schema.user_addresses
+    treated = _is_treated(people).label("treated")
+    rows = asked.ask(
+        "stops",
+        select(treated, func.count(people.c.id.distinct()))
+        .select_from(stops)
+        .join(addresses, and_(addresses.c.kind == stops.c.kind, addresses.c.hash == stops.c.hash))
+        .join(owners, owners.c.address_id == addresses.c.id)
+        .join(people, people.c.user_id == owners.c.user_id)
+        .where(
+            people.c.closed == 1,
+            stops.c.reason == "opted_out",
+            stops.c.at > people.c.entered_at,
+            stops.c.at <= people.c.goal_until,
+        )
+        .group_by("treated"),
+    )
+    return {bool(side): count for side, count in rows}

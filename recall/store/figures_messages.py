@@ -133,6 +133,7 @@ class PersonFunnel(NamedTuple):
     delivered: int
     opened: int
     clicked: int
+    opened_and_clicked: int  # the same message; an SMS can be clicked and not be seen to be opened
 
 
 def read_person_funnel(asked: Asked, journey_id: int) -> PersonFunnel:
@@ -144,6 +145,7 @@ def read_person_funnel(asked: Asked, journey_id: int) -> PersonFunnel:
             func.count(_S.c.delivered_at).label("delivered"),
             func.count(_S.c.opened_at).label("opened"),
             func.count(_S.c.clicked_at).label("clicked"),
+            func.count(case((_S.c.opened_at.is_not(None), _S.c.clicked_at))).label("opened_and_clicked"),
         )
         .select_from(people)
         .outerjoin(_S, and_(_S.c.enrolment_id == people.c.id, _S.c.state.in_(SENT)))
