@@ -36,6 +36,7 @@ VERBS = {
     "explain": Verb("explain:explain", "Why did this user get, or not get, a message?"),
     "replay": Verb("replay:replay", "Send again what was refused, not sent or skipped."),
     "reconcile": Verb("reconcile:reconcile", "Look for evidence of sends in doubt."),
+    "recover": Verb("recover:recover", "After a restored backup: learn what was really sent."),
     "review": Verb("review:review", "Yesterday's look, or the weekly page: did it work?"),
     "measure": Verb("measure:measure", "Compare arms, contacts and splits, with intervals."),
     "simulate": Verb("simulate:simulate", "Run journeys on simulated people and a virtual clock."),

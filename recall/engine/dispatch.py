@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from journeys.words import Cause, Outcome
 from providers.base import Outbound, Provider, SendResult
+from recall.engine.guards import Tripwire
 from recall.errors import ChannelDown, Transient
 
 T = TypeVar("T")
@@ -33,13 +34,22 @@ class Called:
 class Dispatcher:
     """Runs provider calls on a loop of its own; started at the first call, stopped with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, tripwire: Tripwire | None = None) -> None:
+        self._tripwire = tripwire
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def call(self, provider: Provider, batch: Sequence[Outbound]) -> Called:
         """Send one chunk; what the provider leaves unanswered is in doubt, whatever went wrong."""
-        return self.run(_call(provider, batch))
+        wire = None if provider.caps.simulated else self._tripwire
+        if wire is None:
+            return self.run(_call(provider, batch))
+        if why := wire.before(batch):
+            down = ChannelDown(f"the kill switch went on, {why}")
+            return Called([SendResult(o.ref, Outcome.NOT_SENT, Cause.CONNECT) for o in batch], down)
+        called = self.run(_call(provider, batch))
+        wire.after(batch, called.results)
+        return called
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run one coroutine on the provider loop and wait for it."""

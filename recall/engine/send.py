@@ -67,6 +67,8 @@ def send_batch(
     Raises Transient or ChannelDown when the provider cannot work; everything not sent is due again.
     """
     result = BatchResult()
+    if setup.marker is not None:
+        setup.marker.check(setup.clock.now())
     with setup.store.reading() as connection:
         passes = gate_passes(connection, version, node, mode=setup.mode)
     for gate_pass in passes:
@@ -126,4 +128,6 @@ def send_chunk(setup: Setup, gate: Gate, page: Page, granted: Grant) -> tuple[Pa
         passed = pass_gate(connection, gate, page, now=setup.clock.now(), lane=granted.lane, refs=setup.refs)
     if not passed.calls:
         return passed, []
+    if setup.marker is not None:
+        setup.marker.passed([call.ref for call in passed.calls], passed.now)
     return passed, call_chunk(setup, gate, passed, started=started, is_probe=granted.is_probe)

@@ -10,9 +10,11 @@ from providers.base import Provider
 from providers.registry import open_providers
 from recall.clock import Clock
 from recall.engine.dispatch import Dispatcher
+from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
 from recall.errors import Misconfigured
 from recall.settings import Mode, Settings
 from recall.store.connect import Store, clock_of, confirm_address_key, open_store
+from recall.store.controls import ControlKind, set_control
 from recall.store.gate_pass import new_refs
 from recall.store.migrations import check
 from recall.store.policies import live_policies
@@ -34,6 +36,7 @@ class Setup:
     doors: Doors | None = None  # where people and vendors reach `recall serve`; None: nowhere
     testers: frozenset[str] = frozenset()  # host ids that count as test recipients
     confirm_urls: Mapping[str, str] = field(default_factory=dict)  # last-second checks of the host, by name
+    marker: Marker | None = None  # what is known outside the store; None: nothing real is sent
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a rehearsal keeps messages in the outbox instead."""
@@ -59,6 +62,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
     clock = clock_of(store)
     providers = open_providers(sorted(_routed(store) | {"outbox"}), settings, clock=clock)
     _refuse_mixture(store, providers, settings)
+    marker, tripwire = _guards(store, providers, settings, clock)
     return Setup(
         store,
         providers,
@@ -68,7 +72,24 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         doors=open_doors(settings) if settings.public_url else None,
         testers=settings.test_recipients,
         confirm_urls=settings.confirm_urls,
+        dispatcher=Dispatcher(tripwire),
+        marker=marker,
     )
+
+
+def _guards(
+    store: Store, providers: Mapping[str, Provider], settings: Settings, clock: Clock
+) -> tuple[Marker | None, Tripwire | None]:
+    """Where messages reach people, what was sent is remembered outside the store, too."""
+    if all(provider.caps.simulated for provider in providers.values()):
+        return None, None
+
+    def trip(why: str) -> None:
+        with store.writing() as connection:
+            set_control(connection, ControlKind.KILL_SWITCH, "", who="recall", why=why, at=clock.now())
+
+    marker = Marker(store, settings.var_dir / MARK_FILE)
+    return marker, Tripwire(settings.var_dir / TRIPWIRE_FILE, now=clock.now, trip=trip)
 
 
 def _routed(store: Store) -> set[str]:

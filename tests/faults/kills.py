@@ -1,4 +1,4 @@
-"""How often may a sending process be killed without anybody being messaged twice? As often as asked, on either store."""
+"""How often may a sending process be killed without anybody being messaged twice? On either store."""
 
 from __future__ import annotations
 

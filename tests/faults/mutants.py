@@ -1,4 +1,5 @@
-"""Would these tests notice a bug? Small bugs, planted one at a time into a copy, each a thing that happened to somebody.
+# ruff: noqa: E501  # a table: the code that is replaced stands as it is
+"""Would these tests notice a bug? Small bugs are planted one at a time into a copy; each happened to somebody.
 
     python -m tests.faults.mutants --only window_in_utc
     python -m tests.faults.mutants --take 6 --turn 3        six of them, others each turn
@@ -179,7 +180,8 @@ MUTANTS = (
     Mutant("failover_of_doubts", "recall/engine/calling.py",
            "    return {r.ref for r in called.results if r.outcome is Outcome.NOT_SENT and r.cause in causes}",
            "    return {r.ref for r in called.results if r.outcome is not Outcome.ACCEPTED and causes}"),
-    Mutant("wrong_text_kept", "recall/store/gate_pass.py", "    return written(title=rendered.title, body=rendered.body), hashed",
+    Mutant("wrong_text_kept", "recall/store/gate_pass.py",
+           "    return written(title=rendered.title, body=rendered.body), hashed",
            '    return written(title=rendered.title, body=rendered.body + " "), hashed'),
 )  # fmt: skip
 

@@ -1,0 +1,194 @@
+"""Is it safe to send at all? Three guards that hold when the store, the clock or our own code is wrong.
+
+    restore   the store forgot messages that were sent (a backup came back, a replica took over): nothing is sent
+              until `recall recover` has read the provider's own log
+    clock     the wall clock went back by more than a minute: nothing is sent until it is right again
+    tripwire  one message called too often, one address too often within an hour: the kill switch goes on
+
+What they remember stands outside the store, in `var_dir`, so that no store can make them forget. Written at most
+once a second, never per message. One host: a second machine has marks of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from journeys.words import Cause, Outcome
+from providers.base import Outbound, SendResult
+from recall.clock import HOUR, SECOND, Instant, to_datetime
+from recall.errors import Misconfigured
+from recall.store.connect import Store
+from recall.store.guards import knows_ref, store_epoch
+
+MARK_FILE, TRIPWIRE_FILE = "epoch.json", "tripwire.db"
+BACKWARDS_AT_MOST = 60 * SECOND
+CALLS_PER_REF = 6
+REFS_PER_ADDRESS_AND_HOUR = 3
+
+
+# --- restore and clock ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is known outside the store: the last message that passed its gate, and how late it was by then."""
+
+    ref: str = ""
+    gate_at: Instant = 0
+    seen_at: Instant = 0  # the latest time the wall clock ever showed
+
+
+class Marker:
+    """Keeps the mark of one store, durably, beside it."""
+
+    def __init__(self, store: Store, path: Path) -> None:
+        self._store, self._path = store, path
+        self._epoch = store_epoch(store)
+        self._written = Mark()
+        self._lock = threading.Lock()
+
+    def check(self, now: Instant) -> None:
+        """Raise Misconfigured when the store is older than the mark, or the clock went back."""
+        mark = self._read()
+        if now < mark.seen_at - BACKWARDS_AT_MOST:
+            raise Misconfigured(
+                f"the clock of this machine went back: it shows {_told(now)} and showed {_told(mark.seen_at)} before; "
+                "nothing is sent until it is right (look at its time service)"
+            )
+        if mark.ref and not knows_ref(self._store, mark.ref):
+            raise Misconfigured(
+                f"the store is older than what was sent: the message {mark.ref} of {_told(mark.gate_at)} is not in "
+                "it (a backup was restored, or another server took over); nothing is sent until `recall recover` "
+                "has read the provider's own log"
+            )
+
+    def passed(self, refs: Sequence[str], now: Instant) -> None:
+        """These messages passed their gate and are committed; called before the provider is."""
+        with self._lock:
+            if refs and now - self._written.seen_at >= SECOND:
+                self._write(Mark(refs[-1], now, max(now, self._read().seen_at)))
+
+    def trust_store(self, now: Instant) -> None:
+        """A person recovered the store: it counts as it is, and so does the clock."""
+        try:
+            self._all()
+        except Misconfigured:
+            self._path.unlink()
+        with self._lock:
+            self._write(Mark(seen_at=now))
+
+    def _read(self) -> Mark:
+        return Mark(**self._all().get(self._epoch, {}))
+
+    def _all(self) -> dict[str, dict[str, Any]]:
+        try:
+            kept = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise Misconfigured(
+                f"{self._path.name} cannot be read, so nobody knows what was sent last; `recall recover` writes it anew"
+            ) from None
+        return dict(kept)
+
+    def _write(self, mark: Mark) -> None:
+        """Whole or not at all: a new file, synced, takes the place of the old one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
+        everything = {**self._all(), self._epoch: vars(mark)}
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, json.dumps(everything).encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.replace(self._path)
+        self._written = mark
+
+
+def _told(at: Instant) -> str:
+    return f"{to_datetime(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+# --- tripwire ---------------------------------------------------------------------------------------------
+
+
+class Tripwire:
+    """Counts calls by itself, apart from the planner; what it finds switches everything off."""
+
+    def __init__(self, path: Path, *, now: Callable[[], Instant], trip: Callable[[str], object]) -> None:
+        self._now, self._trip = now, trip
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        for statement in (
+            "pragma journal_mode=wal",
+            "pragma synchronous=normal",
+            "create table if not exists calls (ref text primary key, count integer not null, at integer not null)",
+            "create table if not exists gone (address text, ref text, at integer, primary key (address, ref))",
+            "create index if not exists calls_at on calls (at)",
+        ):
+            self._db.execute(statement)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def before(self, batch: Sequence[Outbound]) -> str:
+        """Count these calls; says what is wrong, after tripping, when one must not be made ("" when all may)."""
+        now = self._now()
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                why = self._too_often(batch, now)
+                if not why:
+                    self._db.executemany(
+                        "insert into calls (ref, count, at) values (?, 1, ?)"
+                        " on conflict (ref) do update set count = count + 1, at = excluded.at",
+                        [(message.ref, now) for message in batch],
+                    )
+            finally:
+                self._db.execute("commit")
+        if why:
+            self._trip(f"tripwire: {why}")
+        return why
+
+    def _too_often(self, batch: Sequence[Outbound], now: Instant) -> str:
+        for message in batch:
+            called = self._db.execute("select count from calls where ref = ?", (message.ref,)).fetchone()
+            if called is not None and called[0] >= CALLS_PER_REF:
+                return f"message {message.ref} was called {called[0]} times"
+            gone = self._db.execute(
+                "select count(*) from gone where address = ? and at > ? and ref <> ?",
+                (_hash(message), now - HOUR, message.ref),
+            ).fetchone()
+            if gone[0] >= REFS_PER_ADDRESS_AND_HOUR:
+                return f"message {message.ref} would be number {gone[0] + 1} to one address within an hour"
+        return ""
+
+    def after(self, batch: Sequence[Outbound], results: Iterable[SendResult]) -> None:
+        """Note whose bytes left: everything but what is known not to have found a connection."""
+        stayed = {r.ref for r in results if r.outcome is Outcome.NOT_SENT and r.cause is Cause.CONNECT}
+        now = self._now()
+        with self._lock:
+            self._db.execute("begin immediate")
+            self._db.executemany(
+                "insert into gone (address, ref, at) values (?, ?, ?) on conflict do update set at = excluded.at",
+                [(_hash(message), message.ref, now) for message in batch if message.ref not in stayed],
+            )
+            self._db.execute("delete from gone where at < ?", (now - 2 * HOUR,))
+            self._db.execute("commit")
+
+
+def _hash(message: Outbound) -> str:
+    """An address as the tripwire keeps it; the user where the channel has no address."""
+    return hashlib.sha256(f"{message.address.kind}:{message.address.value or message.user}".encode()).hexdigest()[:32]

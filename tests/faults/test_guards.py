@@ -1,0 +1,216 @@
+"""Is nothing sent when the store forgot, when the clock went back, and when one of us calls too often?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from journeys.words import AddressKind, Cause, Channel, Outcome
+from providers.accepted import accept as accepted
+from providers.accepted import to_line
+from providers.base import Address, Content, Outbound, SendResult
+from recall.clock import DAY, HOUR, MINUTE, SECOND
+from recall.engine.dispatch import Dispatcher
+from recall.engine.guards import MARK_FILE, Marker, Tripwire
+from recall.errors import Misconfigured
+from recall.store.connect import Store
+from recall.store.controls import ControlKind, read_controls, set_control
+from tests.cli.conftest import recall as recall
+from tests.engine.conftest import Scene
+from tests.engine.doubles import Scripted, refuse, throttle
+
+
+@pytest.fixture
+def guarded(scene: Scene, tmp_path: Path) -> Scene:
+    """A scene whose provider counts as real, with a mark beside the store."""
+    provider = Scripted()
+    provider.caps = replace(provider.caps, simulated=False)
+    marker = Marker(scene.store, tmp_path / "var" / MARK_FILE)
+    scene.setup = replace(scene.setup, providers={"outbox": provider}, marker=marker)
+    version = scene.publish("  - {sms: come-back}\n  - {wait: 1d}\n  - {push: come-back}")
+    for user in ("u1", "u2"):
+        scene.add_user(user)
+    scene.enrol(version, "u1")
+    return scene
+
+
+def forget_everything(store: Store) -> None:
+    """As after a restored backup of before the first message."""
+    with store.writing() as connection:
+        for statement in ("update enrolments set retry_send_id = null", "delete from sends"):
+            connection.exec_driver_sql(statement)
+
+
+def test_a_store_that_forgot_a_message_sends_nothing_more(guarded: Scene) -> None:
+    assert not guarded.run().failed
+    guarded.later(DAY)
+    forget_everything(guarded.store)
+    with pytest.raises(Misconfigured, match="recall recover"):
+        guarded.run()
+
+
+def test_a_clock_that_went_back_stops_everything_until_it_is_right(guarded: Scene) -> None:
+    guarded.run()
+    guarded.enrol(guarded.publish("  - {sms: come-back}", name="other"), "u2")
+    right = guarded.now
+    guarded.clock.instant = right - 2 * MINUTE
+    marker = guarded.setup.marker
+    assert marker is not None
+    with pytest.raises(Misconfigured, match="clock"):
+        marker.check(guarded.now)
+    marker.check(right - 30 * SECOND)
+    guarded.clock.instant = right + MINUTE
+    assert not guarded.run("other").failed
+
+
+def test_the_mark_is_written_once_a_second_and_outlives_the_process(guarded: Scene, tmp_path: Path) -> None:
+    guarded.run()
+    kept = (tmp_path / "var" / MARK_FILE).read_text()
+    marker = guarded.setup.marker
+    assert marker is not None
+    marker.passed(["f" * 24], guarded.now + SECOND // 2)
+    assert (tmp_path / "var" / MARK_FILE).read_text() == kept
+    marker.passed(["f" * 24], guarded.now + SECOND)
+    with pytest.raises(Misconfigured, match="f" * 24):
+        Marker(guarded.store, tmp_path / "var" / MARK_FILE).check(guarded.now)
+
+
+def test_an_unreadable_mark_is_said_and_not_taken_for_none(guarded: Scene, tmp_path: Path) -> None:
+    guarded.run()
+    (tmp_path / "var" / MARK_FILE).write_text("{torn")
+    with pytest.raises(Misconfigured, match="recover"):
+        Marker(guarded.store, tmp_path / "var" / MARK_FILE).check(guarded.now)
+
+
+def test_recover_ends_what_the_store_forgot_and_lets_recall_send_again(
+    recall: Any, sqlite_store: Store, guarded_file: Scene, tmp_path: Path
+) -> None:
+    scene = guarded_file
+    scene.run()
+    sent = scene.setup.providers["outbox"].calls  # type: ignore[attr-defined]
+    log = tmp_path / "provider.jsonl"
+    log.write_text("".join(to_line(accepted(one, at=scene.now, provider_id="x")) + "\n" for one in sent))
+    shutil.copy(tmp_path / "var" / MARK_FILE, tmp_path / "kept.json")
+    forget_everything(sqlite_store)
+    done = recall("recover", "--log", log, "--why", "a backup came back", "--json")
+    assert done.data | {"forgotten": 1, "ended": 1} == done.data
+    marker = Marker(sqlite_store, tmp_path / "var" / MARK_FILE)
+    marker.check(scene.now + 400 * DAY * 100)
+    assert recall("recover", "--log", tmp_path / "kept.json", "--why", "no log at all").code == 2
+
+
+@pytest.fixture
+def guarded_file(request: pytest.FixtureRequest, sqlite_store: Store, settings: Any, now: int) -> Scene:
+    from recall.clock import FixedClock
+    from recall.engine.setup import Setup
+
+    clock, provider = FixedClock(now), Scripted()
+    setup = Setup(sqlite_store, {"outbox": provider}, clock, settings.var_dir / "spool")
+    scene = Scene(sqlite_store, clock, setup, settings.var_dir / "outbox")
+    scene.setup = replace(setup, marker=Marker(sqlite_store, settings.var_dir / MARK_FILE))
+    version = scene.publish("  - {sms: come-back}\n  - {wait: 1d}\n  - {push: come-back}")
+    scene.add_user("u1")
+    scene.enrol(version, "u1")
+    return scene
+
+
+# --- tripwire ---------------------------------------------------------------------------------------------
+
+
+def message(ref: str, phone: str = "+8613800000001") -> Outbound:
+    return Outbound(ref, Channel.SMS, "u1", Address(AddressKind.PHONE, phone), Content("hello"), "", 0)
+
+
+class Hand:
+    """A clock moved by hand, and what tripped."""
+
+    def __init__(self) -> None:
+        self.now, self.tripped = 10 * DAY, list[str]()
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def wire(hand: Hand, tmp_path: Path) -> Iterator[Tripwire]:
+    wire = Tripwire(tmp_path / "tripwire.db", now=lambda: hand.now, trip=hand.tripped.append)
+    yield wire
+    wire.close()
+
+
+def went(ref: str) -> SendResult:
+    return SendResult(ref, Outcome.ACCEPTED)
+
+
+def test_a_seventh_call_of_one_message_trips(wire: Tripwire, hand: Hand) -> None:
+    for _ in range(6):
+        assert wire.before([message("a")]) == ""
+        hand.now += HOUR
+    assert "called 6 times" in wire.before([message("a")])
+    assert len(hand.tripped) == 1
+
+
+def test_a_fourth_message_to_one_address_within_an_hour_trips(wire: Tripwire, hand: Hand) -> None:
+    for ref in "abc":
+        assert wire.before([message(ref)]) == ""
+        wire.after([message(ref)], [went(ref)])
+    assert wire.before([message("d", phone="+8613800000002")]) == ""
+    assert "number 4" in wire.before([message("e")])
+    assert "+86" not in hand.tripped[0]
+    hand.now += HOUR + 1
+    assert wire.before([message("e")]) == ""
+
+
+def test_what_never_left_does_not_count_to_the_address(wire: Tripwire) -> None:
+    for ref in "abcde":
+        assert wire.before([message(ref)]) == ""
+        wire.after([message(ref)], [SendResult(ref, Outcome.NOT_SENT, Cause.CONNECT)])
+
+
+def test_the_tripwire_keeps_no_address(wire: Tripwire, tmp_path: Path) -> None:
+    wire.before([message("a")])
+    wire.after([message("a")], [went("a")])
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("tripwire.db*"))
+    assert b"13800000001" not in kept
+
+
+def test_when_it_trips_nothing_is_called_and_everything_is_off(guarded: Scene, tmp_path: Path) -> None:
+    def trip(why: str) -> None:
+        with guarded.store.writing() as connection:
+            set_control(connection, ControlKind.KILL_SWITCH, "", who="recall", why=why, at=guarded.now)
+
+    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=trip)
+    guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
+    phone = f"+86138{int.from_bytes(b'u1', 'big') % 10**8:08d}"
+    for ref in "abc":
+        wire.after([message(ref, phone)], [went(ref)])
+    failed = guarded.run().failed
+    wire.close()
+    provider = guarded.setup.providers["outbox"]
+    assert isinstance(provider, Scripted)
+    assert (provider.calls, list(failed)) == ([], ["sms-1"])
+    with guarded.store.reading() as connection:
+        assert "tripwire" in (read_controls(connection).kill_switch or "")
+    assert [(send.state, send.attempt) for send in guarded.sends()] == [("not_sent", 0)]
+
+
+def test_refusals_and_throttles_are_calls_too(guarded: Scene, tmp_path: Path) -> None:
+    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=lambda why: None)
+    guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
+    provider = guarded.setup.providers["outbox"]
+    assert isinstance(provider, Scripted)
+    for answer in (throttle, throttle, refuse(Cause.ADDRESS)):
+        provider.answer = answer
+        guarded.run()
+        guarded.later(HOUR)
+    [send] = guarded.sends()
+    assert send.state == "refused"
+    assert "called" not in wire.before([message(send.ref)])
+    wire.close()
