@@ -10,6 +10,7 @@ from recall.engine.run import run_journey
 from recall.engine.setup import open_setup
 from recall.settings import load
 from recall.store.due import oldest_due
+from tests.faults.points import POINTS
 
 
 def tell(word: str) -> None:
@@ -18,7 +19,9 @@ def tell(word: str) -> None:
     sys.stdout.flush()
 
 
-def main(project: str, database: str, journey: str) -> None:
+def main(project: str, database: str, journey: str, dies: str = "") -> None:
+    if dies:
+        POINTS[dies]()
     settings = load(
         project_dir=project,
         var_dir=Path(project) / "var",

@@ -54,7 +54,7 @@ from tests.faults.workload import Fact, Plan, Someone
 
 KEY = b"a key that is only used in tests"
 MOST_ROUNDS = 16
-MOST_DRAINING = 60
+MOST_DRAINING = 120
 
 
 class Clock:
@@ -299,7 +299,7 @@ class World:
             self._go_on(
                 self.loom.time + 30 * DAY,
                 may_oversleep=False,
-                at_least=(20 * MINUTE, 3 * HOUR, 12 * HOUR)[number // 20],
+                at_least=(20 * MINUTE, 3 * HOUR, 12 * HOUR)[min(number // 15, 2)],
             )
         self.loom.time += 3 * MINUTE
         self.process("reconciler", reconcile)
