@@ -49,14 +49,21 @@ def lint(app: App, files: tuple[Path, ...], everything: bool, strict: bool, ship
       recall journey lint journeys/settled-30d.yaml
     """
     from journeys.project import SHIPPED
-    from recall.cli.journey_files import find_problems, problems_of_files, project_folder
+    from recall.cli.journey_files import find_problems, problems_of_files, project_folder, read_project
+    from recall.cli.journey_power import needed_by, power_lines, power_warnings
 
     if files and (everything or shipped):
         raise click.UsageError("name FILES, or check everything with --all or --shipped, not both")
     found = problems_of_files(files) if files else find_problems(SHIPPED if shipped else project_folder(app))
+    broken = any(problem.severity == "error" for problem in found)
+    nouns = [] if files or broken else [each.noun for each in read_project(app, shipped=shipped).journeys.values()]
+    needed = needed_by(nouns)
+    if not shipped:
+        found = [*found, *power_warnings(app, needed)]
     wrong = [problem for problem in found if strict or problem.severity == "error"]
-    lines = [_told(problem) for problem in found]
-    app.output.answer({"ok": not wrong, "problems": [_as_data(each) for each in found]}, *lines, _verdict(found))
+    lines = [*power_lines(needed), *(_told(problem) for problem in found)]
+    data = {"ok": not wrong, "problems": [_as_data(each) for each in found], "people_needed": needed}
+    app.output.answer(data, *lines, _verdict(found))
     return PERSON_NEEDED if wrong else 0
 
 

@@ -165,3 +165,17 @@ def day_before(now: Instant, offset: int) -> tuple[Instant, Instant]:
     """The last whole local day before now."""
     ends = (now + offset) // DAY * DAY - offset
     return ends - DAY, ends
+
+
+def last_audience(connection: Connection, journey: str) -> int | None:
+    """How many candidates the last look at the audience found; None when nobody looked yet."""
+    counts, journeys = schema.entry_counts, schema.journeys
+    rows = (
+        select(counts.c.users)
+        .join(journeys, journeys.c.id == counts.c.journey_id)
+        .where(journeys.c.name == journey, counts.c.reason == "candidates")
+        .order_by(counts.c.at.desc(), counts.c.id.desc())
+        .limit(1)
+    )
+    found: int | None = connection.execute(rows).scalar()
+    return found

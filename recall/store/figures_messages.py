@@ -15,6 +15,25 @@ from recall.store.figures import SENT, Asked, first_passages
 _E, _J, _S, _T, _V = schema.enrolments, schema.journeys, schema.sends, schema.steps, schema.events
 
 
+_S_COLUMNS = (
+    _S.c.id,
+    _S.c.channel,
+    _S.c.version_id,
+    _S.c.step_id,
+    _S.c.state,
+    _S.c.gate_at,
+    _S.c.currency,
+    _S.c.delivered_at,
+    _S.c.undelivered_at,
+    _S.c.opened_at,
+    _S.c.clicked_at,
+    _S.c.answered_at,
+    _S.c.opted_out_at,
+    _S.c.complained_at,
+    func.coalesce(_S.c.cost, _S.c.price).label("micros"),
+)
+
+
 class StepLine(NamedTuple):
     """Messages of one step, channel and arm over all passages of treated people."""
 
@@ -40,33 +59,38 @@ class StepLine(NamedTuple):
 
 def read_steps(asked: Asked, journey_id: int) -> list[StepLine]:
     """In the order of the program, newest version last."""
-    touch = _touches(journey_id)
-    goal = _is_goal_of(touch)
-    keys = (_T.c.name, _S.c.channel, _E.c.arm, _S.c.version_id, _S.c.step_id)
+    # The next message that went out: partitioned by whether this one did, so that no second look at sends is needed.
+    went = case((_S.c.state.in_(SENT), 1), else_=0)
+    following = func.lead(_S.c.gate_at).over(partition_by=(_S.c.enrolment_id, went), order_by=(_S.c.gate_at, _S.c.id))
+    sends = (
+        select(*_S_COLUMNS, _E.c.arm, _E.c.goal_at, following.label("next_at"), went.label("went"))
+        .join(_E, _E.c.id == _S.c.enrolment_id)
+        .where(_S.c.journey_id == journey_id, _S.c.state != SendState.SHADOW.value)
+        .cte("messages")
+    )
+    goal = and_(sends.c.went == 1, _is_goal_of(sends))
+    keys = (_T.c.name, sends.c.channel, sends.c.arm, sends.c.version_id, sends.c.step_id)
     statement = (
         select(
             *keys,
-            _many(_S.c.state.in_(SENT)),
-            _many(_S.c.state == SendState.REFUSED.value),
-            _many(_S.c.state == SendState.NOT_SENT.value),
-            func.count(_S.c.delivered_at),
-            func.count(_S.c.undelivered_at),
-            func.count(_S.c.opened_at),
-            func.count(_S.c.clicked_at),
-            func.count(_S.c.answered_at),
+            _many(sends.c.state.in_(SENT)),
+            _many(sends.c.state == SendState.REFUSED.value),
+            _many(sends.c.state == SendState.NOT_SENT.value),
+            func.count(sends.c.delivered_at),
+            func.count(sends.c.undelivered_at),
+            func.count(sends.c.opened_at),
+            func.count(sends.c.clicked_at),
+            func.count(sends.c.answered_at),
             _many(goal),
-            func.count(_S.c.opted_out_at),
-            func.count(_S.c.complained_at),
-            func.sum(case((_S.c.state.in_(SENT), func.coalesce(_S.c.cost, _S.c.price)), else_=0)),
-            func.max(_S.c.currency),
+            func.count(sends.c.opted_out_at),
+            func.count(sends.c.complained_at),
+            func.sum(case((sends.c.state.in_(SENT), sends.c.micros), else_=0)),
+            func.max(sends.c.currency),
         )
-        .select_from(_S)
-        .join(_E, _E.c.id == _S.c.enrolment_id)
-        .join(_T, and_(_T.c.version_id == _S.c.version_id, _T.c.step_id == _S.c.step_id))
-        .outerjoin(touch, touch.c.id == _S.c.id)
-        .where(_S.c.journey_id == journey_id, _S.c.state != SendState.SHADOW.value)
+        .select_from(sends)
+        .join(_T, and_(_T.c.version_id == sends.c.version_id, _T.c.step_id == sends.c.step_id))
         .group_by(*keys)
-        .order_by(_S.c.version_id, _S.c.step_id, _E.c.arm)
+        .order_by(sends.c.version_id, sends.c.step_id, sends.c.arm)
     )
     return [StepLine._make((*row[:16], int(row[16] or 0), row[17] or "")) for row in asked.ask("steps", statement)]
 
@@ -84,37 +108,26 @@ class ContactCount(NamedTuple):
 def read_contacts(asked: Asked, journey_id: int, channels: Sequence[str]) -> list[ContactCount]:
     """Contacts on these channels; the holdout's are the shadows logged at the same moments."""
     people = first_passages(journey_id, now=asked.now)
-    touch = _touches(journey_id, channels=channels, shadows=True)
-    treated = case((people.c.holdout == Holdout.TREATED.value, 1), else_=0).label("treated")
-    statement = (
-        select(treated, touch.c.k, func.count(), _many(_is_goal_of(touch)), func.sum(touch.c.micros))
-        .select_from(people)
-        .join(touch, touch.c.enrolment_id == people.c.id)
-        .where(people.c.closed == 1)
-        .group_by("treated", touch.c.k)
-        .order_by("treated", touch.c.k)
-    )
-    return [ContactCount(bool(t), int(k), n, int(s), int(m or 0)) for t, k, n, s, m in asked.ask("contacts", statement)]
-
-
-def _touches(journey_id: int, *, channels: Sequence[str] = (), shadows: bool = False) -> CTE:
-    """Messages that went out (or would have), numbered per passage, with the time of the next one."""
-    states = (*SENT, SendState.SHADOW.value) if shadows else SENT
     over: dict[str, Any] = {"partition_by": _S.c.enrolment_id, "order_by": (_S.c.gate_at, _S.c.id)}
     found = (
         select(
-            _S.c.id,
-            _S.c.enrolment_id,
+            case((people.c.holdout == Holdout.TREATED.value, 1), else_=0).label("treated"),
             _S.c.gate_at,
-            _E.c.goal_at,
+            people.c.goal_at,
             func.coalesce(_S.c.cost, _S.c.price).label("micros"),
             func.row_number().over(**over).label("k"),
             func.lead(_S.c.gate_at).over(**over).label("next_at"),
         )
-        .join(_E, _E.c.id == _S.c.enrolment_id)
-        .where(_S.c.journey_id == journey_id, _S.c.state.in_(states))
+        .join(people, people.c.id == _S.c.enrolment_id)
+        .where(_S.c.journey_id == journey_id, _S.c.state.in_((*SENT, SendState.SHADOW.value)), people.c.closed == 1)
     )
-    return (found.where(_S.c.channel.in_(channels)) if channels else found).cte("touches")
+    touch = (found.where(_S.c.channel.in_(channels)) if channels else found).cte("touches")
+    statement = (
+        select(touch.c.treated, touch.c.k, func.count(), _many(_is_goal_of(touch)), func.sum(touch.c.micros))
+        .group_by(touch.c.treated, touch.c.k)
+        .order_by(touch.c.treated, touch.c.k)
+    )
+    return [ContactCount(bool(t), int(k), n, int(s), int(m or 0)) for t, k, n, s, m in asked.ask("contacts", statement)]
 
 
 def _is_goal_of(touch: CTE) -> ColumnElement[bool]:

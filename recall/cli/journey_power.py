@@ -1,0 +1,51 @@
+"""Has a journey enough people to show what it brings? What lint can say before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from journeys.sample_size import BASE, RELATIVE, people_needed
+from recall.errors import Problem
+
+if TYPE_CHECKING:
+    from journeys.journey import Journey
+    from recall.cli.context import App
+
+
+def needed_by(journeys: Iterable[Journey]) -> dict[str, int]:
+    """Journey -> people in all to see a fifth more than the tenth assumed to come anyway, its holdout as written."""
+    found = {}
+    for journey in journeys:
+        share = journey.holdout.percent / 100 if journey.holdout else 0.0
+        needed = people_needed(BASE, BASE * (1 + RELATIVE), share)
+        if needed is not None:
+            found[journey.id] = needed
+    return found
+
+
+def power_lines(needed: Mapping[str, int]) -> list[str]:
+    """In words, for people."""
+    return [
+        f"{name}: to see {RELATIVE:.0%} more than {BASE:.0%} who would come anyway takes {people:,} people in all."
+        for name, people in needed.items()
+    ]
+
+
+def power_warnings(app: App, needed: Mapping[str, int]) -> list[Problem]:
+    """Journeys whose last look at the audience found fewer people than that; nothing without a store."""
+    from recall.cli.journey_files import opened_store
+    from recall.store.figures_days import last_audience
+
+    store = opened_store(app)
+    if store is None:
+        return []
+    warnings = []
+    with store.reading() as connection:
+        for name, people in needed.items():
+            there = last_audience(connection, name)
+            if there is not None and there < people:
+                message = f"the last look found {there:,} people, {people:,} are needed to see what it brings"
+                hint = "hold out 20 to 50 %, pool it with another journey, or collect for longer"
+                warnings.append(Problem(f"{name}.yaml", None, message, hint, "holdout", "warning"))
+    return warnings
