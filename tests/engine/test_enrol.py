@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from typing import Any
@@ -355,17 +356,34 @@ def run_at_once(store: Store, *versions: Version, now: int, page_size: int) -> l
     return [results[number] for number in range(len(versions))]
 
 
+@pytest.fixture
+def at_the_same_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs that have both decided and not yet written: where they can meet at all, they do."""
+    real, meeting, met = module.insert_enrolments, threading.Barrier(2), set[int]()
+
+    def meet(*given: Any, **named: Any) -> set[int]:
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meeting.wait(0.5)
+        return real(*given, **named)
+
+    monkeypatch.setattr(module, "insert_enrolments", meet)
+
+
+@pytest.mark.usefixtures("at_the_same_point")
 def test_two_runs_at_once_let_nobody_in_twice_and_share_one_daily_limit(store: Store, now: int) -> None:
     version = publish(store, now=now, entry=SETTLED | {"limit": {"per_day": "70"}})
     add(store, *[settled(f"u{n}", now, days=31 + n / 10) for n in range(100)])
     results = run_at_once(store, version, version, version, now=now, page_size=7)
     assert sum(result.enrolled for result in results) == 70
     for result in results:
-        reasons(result)
+        assert set(reasons(result)) <= {EntryReason.DAILY_LIMIT}, "whom another run let in is no candidate any more"
     entered = [row.user_id for row in rows(store)]
     assert len(entered) == len(set(entered)) == 70
 
 
+@pytest.mark.usefixtures("at_the_same_point")
 def test_journeys_that_do_not_overlap_let_nobody_in_together(store: Store, now: int) -> None:
     entry = SETTLED | {"overlap": "wait"}
     versions = [publish(store, now=now, name=name, entry=entry) for name in ("one", "two", "three")]

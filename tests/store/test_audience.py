@@ -256,6 +256,7 @@ def test_between_with_where_is_ended_by_a_later_event_that_passes_too(is_meant: 
     late = [Event("settled", now - 45 * DAY, cash), Event("settled", now - 30 * DAY + 1, cash)]
     assert not is_meant(rule, Person("b", late))
     assert not is_meant(rule, Person("c", late[1:]))
+    assert is_meant(rule, Person("d", [Event("settled", now - 30 * DAY, cash)]))
 
 
 def test_within_and_since_are_both_asked_for(is_meant: Ask, now: int) -> None:

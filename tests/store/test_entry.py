@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select, text
 from journeys.rules import Rule
 from recall.clock import DAY, HOUR
 from recall.store import schema
-from recall.store.candidates import candidates, walk_indexes
+from recall.store.candidates import candidates
 from recall.store.connect import Connection, Store
 from recall.store.entry import (
     Candidate,
@@ -64,6 +64,15 @@ def test_an_event_anchor_is_the_latest_event_and_its_id_the_entry_key(store: Sto
     version = publish(store, now=now)
     events = [Event("loan_settled", now - 50 * DAY, key="older"), Event("loan_settled", now - 40 * DAY, key="newer")]
     assert found_of(store, version, [Person("a", events)], now=now) == [("a", "newer", now - 40 * DAY)]
+
+
+def test_the_latest_event_is_the_anchor_also_where_the_audience_asks_about_an_earlier_one(
+    store: Store, now: int
+) -> None:
+    audience = {"did": "loan_settled", "between": ["30d", "60d"], "where": {"kind": {"is": "cash"}}}
+    version = publish(store, now=now, entry={"anchor": "loan_settled", "audience": audience})
+    events = [Event("loan_settled", now - 40 * DAY, {"kind": "cash"}), Event("loan_settled", now - DAY, key="card")]
+    assert found_of(store, version, [Person("a", events)], now=now) == [("a", "card", now - DAY)]
 
 
 def test_candidates_come_in_the_order_of_their_anchors(store: Store, now: int) -> None:
@@ -305,9 +314,9 @@ def crowd(connection: Connection, now: int) -> None:
     ]
     connection.execute(insert(schema.events), events)
     latest = [
-        {"user_id": n, "name": name, "first_at": at[n], "last_at": at[n], "last_event_id": n, "times": 1}
+        {"user_id": n, "name": name, "first_at": 0, "last_at": at[n] + later, "last_event_id": n, "times": 1}
         for n in ids
-        for name in ("loan_settled", "visited")
+        for name, later in (("loan_settled", 0), ("visited", 1))
     ]
     connection.execute(insert(schema.user_events), latest)
 
@@ -332,7 +341,7 @@ def test_a_page_reads_its_range_of_the_index_and_looks_people_up_by_key(store: S
         if analysed:
             connection.execute(text("analyze"))
         page = found.first_page(connection, found.span(now), now=now, size=500)
-        walk_indexes(connection)
+        assert len(read_page(connection, entrance, page, now=now)) == 500
         ends = plan_of(connection, found._ends.offset(499).limit(1), found.parameters(now, found.span(now)))
         people = plan_of(connection, entrance.statement, found.parameters(now, page))
     assert "user_events_by_time" in ends
