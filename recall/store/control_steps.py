@@ -150,7 +150,8 @@ def _outcome_of(step_id: int) -> ColumnElement[Any]:
     """The outcome of the latest attempt; NULL while it is awaited, "" when there is nothing to wait for."""
     told = func.coalesce(_S.c.answer, case((_S.c.undelivered_at.is_not(None), "failed"), else_=null()))
     outcome = case((_S.c.state.in_(_NEVER_ANSWERED), ""), else_=told)
-    mine = (_S.c.enrolment_id == _E.c.id, _S.c.step_id == step_id)
+    # Of this very attempt: one that the gate held back has no outcome, and an earlier one's must not be acted on again.
+    mine = (_S.c.enrolment_id == _E.c.id, _S.c.step_id == step_id, _S.c.gate_at == _E.c.base_at)
     latest = select(outcome).where(*mine).order_by(_S.c.grp.desc()).limit(1).correlate(_E).scalar_subquery()
     was_sent = exists(select(1).where(*mine)).correlate(_E)
     return case((was_sent, latest), else_="")

@@ -7,15 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from journeys.words import Outcome
+from journeys.words import Outcome, ReceiptKind
 from providers.base import InDoubt, SendResult
 from recall.clock import DAY, FixedClock
 from recall.engine import calling
 from recall.engine.reconcile import reconcile
 from recall.engine.spool import read, replay, spool
 from recall.errors import StoreBusy, Transient
+from recall.store import schema
 from recall.store.ledger import Answer, settle
+from recall.store.receipts import Receipt, record_receipts
+from recall.store.suppressions import opt_out_address
 from tests.engine.conftest import Scene
 from tests.engine.doubles import Scripted, accept, lose, throttle
 
@@ -148,3 +152,22 @@ def test_an_answer_in_the_spool_is_not_put_back(scene: Scene, monkeypatch: pytes
     monkeypatch.setattr(calling, "settle", busy)
     scene.run()
     assert sorted(send.state for send in scene.sends()) == ["calling", "not_sent"]
+
+
+def test_an_attempt_the_gate_held_back_does_not_act_on_the_outcome_before_it(scene: Scene) -> None:
+    """The machine answered, the person said stop, and the passage went round for ever instead of ending."""
+    call = "  - {call: come-back, attempts: {max: 2, gap: 2h, retry_when: [machine]}, outcome_within: 1d}"
+    version = scene.publish(call + "\n  - {wait: 1d}\n  - {push: come-back}")
+    scene.setup = replace(scene.setup, providers={"outbox": Scripted()})
+    scene.add_user("u1")
+    [enrolment] = scene.enrol(version, "u1")
+    scene.run()
+    with scene.store.writing() as connection:
+        told = Receipt("outbox", "1", scene.sends()[0].ref, ReceiptKind.ANSWERED, scene.now, "machine")
+        record_receipts(connection, [told], now=scene.now)
+        phone = select(schema.users.c.phone_id).scalar_subquery()
+        opt_out_address(connection, None, address_id=connection.execute(select(phone)).scalar_one(), at=scene.now)
+    for _ in range(40):
+        scene.later(DAY // 4)
+        scene.run()
+    assert scene.enrolment(enrolment).end_reason == "finished"
