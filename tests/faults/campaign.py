@@ -3,7 +3,8 @@
     python -m tests.faults.campaign --size ci      a few minutes on two cores
     python -m tests.faults.campaign --size full    what a release is measured with; hours
 
-Prints a table and, last, one JSON object. Exit code 1 when any promise broke or a planted bug went unnoticed.
+Prints a table and, last, one JSON object. Exit code 1 when any promise broke; at full size also when fewer
+than 95 % of the planted bugs were noticed (a few seeds are too few to demand it of CI).
 """
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ def main() -> int:
     sys.stdout.write("\n".join(lines))
     sys.stdout.write(json.dumps({name: figures.get(name, 0) for name in KEYS}) + "\n")
     broken = sum(figures.get(name, 0) for name in (*KEYS[3:11], "other"))
-    return 1 if broken or figures["mutants_caught"] < figures["mutants"] else 0
+    missed = given.size == "full" and figures["mutants_caught"] < 0.95 * figures["mutants"]
+    return 1 if broken or missed else 0
 
 
 if __name__ == "__main__":
