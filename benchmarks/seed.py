@@ -86,32 +86,47 @@ def _people(store: Store, version: Version, numbers: list[int], zone_id: int) ->
 
 def _rows(version: Version, numbers: list[int], zone_id: int) -> Iterator[tuple[object, tuple[str, ...], list[tuple]]]:
     s = schema
-    yield s.addresses, ("id", "kind", "value", "hash", "region", "opted_out", "proved_at"), [
-        (n, "phone", f"+86138{n:08d}", f"h{n}", "CN", 2 if fate(n) == "opted_out" else 0, NOW - DAY) for n in numbers
-    ]
-    yield s.users, ("id", "user_id", "zone_id", "locale", "jurisdiction", "phone_id", "created_at"), [
-        (n, f"u{n}", zone_id, "zh-CN", "CN", n, NOW - 400 * DAY) for n in numbers
-    ]
-    yield s.user_attributes, ("user_id", "name", "value", "number"), [
-        (n, name, value, 0.0 if value == "0" else None)
-        for n in numbers
-        for name, value in (("overdue_days", "0"), ("frozen", "false"), ("fraud_review", "false"))
-    ]
-    yield s.consent_state, ("user_id", "brand", "purpose", "channel", "consent_id", "granted", "at"), [
-        (n, "default", "marketing", "sms", n, True, NOW - DAY) for n in numbers
-    ]
+    yield (
+        s.addresses,
+        ("id", "kind", "value", "hash", "region", "opted_out", "proved_at"),
+        [(n, "phone", f"+86138{n:08d}", f"h{n}", "CN", 2 if fate(n) == "opted_out" else 0, NOW - DAY) for n in numbers],
+    )
+    yield (
+        s.users,
+        ("id", "user_id", "zone_id", "locale", "jurisdiction", "phone_id", "created_at"),
+        [(n, f"u{n}", zone_id, "zh-CN", "CN", n, NOW - 400 * DAY) for n in numbers],
+    )
+    yield (
+        s.user_attributes,
+        ("user_id", "name", "value", "number"),
+        [
+            (n, name, value, 0.0 if value == "0" else None)
+            for n in numbers
+            for name, value in (("overdue_days", "0"), ("frozen", "false"), ("fraud_review", "false"))
+        ],
+    )
+    yield (
+        s.consent_state,
+        ("user_id", "brand", "purpose", "channel", "consent_id", "granted", "at"),
+        [(n, "default", "marketing", "sms", n, True, NOW - DAY) for n in numbers],
+    )
     yield s.contact_state, ("user_id", "brand", "s1", "s2", "s3", "sms1", "streak"), [_contact(n) for n in numbers]
-    yield s.events, ("id", "key", "user_id", "name", "at", "recorded_at"), [
-        (n, f"e{n}", n, "loan_drawn", _drawn(n), NOW) for n in numbers
-    ]
-    yield s.user_events, ("user_id", "name", "first_at", "last_at", "last_event_id", "times"), [
-        (n, "loan_drawn", _drawn(n), _drawn(n), n, 1) for n in numbers
-    ]
+    yield (
+        s.events,
+        ("id", "key", "user_id", "name", "at", "recorded_at"),
+        [(n, f"e{n}", n, "loan_drawn", _drawn(n), NOW) for n in numbers],
+    )
+    yield (
+        s.user_events,
+        ("user_id", "name", "first_at", "last_at", "last_event_id", "times"),
+        [(n, "loan_drawn", _drawn(n), _drawn(n), n, 1) for n in numbers],
+    )
+    entered = (NOW - 40 * DAY, NOW - 10 * DAY, True, 0, NOW, NOW, NOW, NOW + 18 * DAY)
     yield s.enrolments, (
         "journey_id", "version_id", "user_id", "entry_key", "anchor_at", "entered_at", "active", "step_id",
         "due_at", "first_due_at", "base_at", "goal_until",
     ), [
-        (version.journey_id, version.id, n, f"k{n}", NOW - 40 * DAY, NOW - 10 * DAY, True, 0, NOW, NOW, NOW, NOW + 18 * DAY)
+        (version.journey_id, version.id, n, f"k{n}", *entered)
         for n in numbers
     ]  # fmt: skip
 

@@ -50,6 +50,7 @@ FLOWS = {
     "flows.approve.run_approve": "recall-approve",
     "flows.intake.run_intake": "recall-intake",
     "flows.reconcile.run_reconcile": "recall-reconcile",
+    "flows.review.run_review": "recall-review",
 }
 
 
@@ -88,9 +89,19 @@ def _for_all() -> list[Deployment]:
         zone=UTC,
         slug="reconcile",
     )
+    week = _entry(
+        "flows.review.run_review",
+        NAME,
+        "Writes the weekly page: what came back because of the messages, and what it cost.",
+        {"look": "week"},
+        cron="0 1 * * 1",
+        zone=UTC,
+        slug="week",
+    )
     replay = "Sends again what was missed; shows it first."
     return [
         evidence,
+        week,
         _entry("flows.replay.run_replay", NAME, replay, {}, alone=False),
         _entry("flows.approve.run_approve", NAME, "Lets a journey that needs approval send.", {}, alone=False),
         _entry("flows.intake.run_intake", NAME, "Reads a file of the project folder.", {}),

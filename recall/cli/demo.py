@@ -52,6 +52,7 @@ def demo(app: App, users: int, days: int, seed: int) -> int:
     from recall.cli.server import own_server
     from recall.cli.simulated import Size, empty_folder, new_simulation, tell
     from recall.clock import elapsed_seconds
+    from recall.measure.review import write_review
 
     began = elapsed_seconds()
     folder = app.settings.var_dir / "demo"
@@ -64,9 +65,11 @@ def demo(app: App, users: int, days: int, seed: int) -> int:
     ):
         runs = _walk(app.output, simulation, server)
         told = tell(simulation)
+        setup = simulation.setup
+        page = write_review(setup.store, folder / "review.html", now=setup.clock.now())
         user = _somebody(simulation)
     seconds = round(elapsed_seconds() - began, 1)
-    data = told.data() | {"prefect": runs, "seconds": seconds, "folder": str(folder)}
+    data = told.data() | {"prefect": runs, "seconds": seconds, "folder": str(folder), "review": str(page)}
     app.output.answer(data, *told.lines(), *_prefect_lines(runs, seconds), *_next_lines(folder, user))
     return VIOLATED if told.violations else 0
 
@@ -154,6 +157,7 @@ def _next_lines(folder: Path, user: str) -> list[str]:
     shown = os.path.relpath(folder)
     return [
         "Where to look next:",
+        f"  {shown}/review.html        the weekly page: what came back because of the messages, and what it cost",
         f"  recall explain {user} --project {shown}        why one user got what, and what not",
         f"  PREFECT_HOME={shown}/prefect prefect server start     its runs in the Prefect UI, at http://127.0.0.1:4200",
         "  recall journey show settled-30d --shipped        the journey that was walked",
