@@ -41,7 +41,6 @@ class Due(NamedTuple):
     due_at: Instant
     base_at: Instant
     until_at: Instant | None
-    grp: int
     answer: Any  # what the step asks: index of the case, whether it is satisfied, a date, an outcome
 
     def mover(self, base_at: Instant | None = None) -> Mover:
@@ -106,7 +105,6 @@ def _due(version: Version, node: Node, answer: ColumnElement[Any], due_before: I
             _E.c.due_at,
             _E.c.base_at,
             _E.c.until_at,
-            _E.c.grp,
             answer.label("answer"),
         )
         .join(_U, _U.c.id == _E.c.user_id)
@@ -230,11 +228,13 @@ def _outcome(turn: Turn, rows: Sequence[Due]) -> None:
 
 def _after_outcome(turn: Turn, node: OutcomeNode, outcome: str, people: Sequence[Due]) -> None:
     attempts = node.attempts
-    again = [row for row in people if attempts and outcome in attempts.retry_when and row.grp + 1 < attempts.max]
+    tries = attempts is not None and outcome in attempts.retry_when
+    made = _attempts_made(turn.connection, node.of, [row.id for row in people]) if tries else {}
+    again = [row for row in people if attempts and tries and made[row.id] < attempts.max]
     for row in again:
         assert attempts is not None  # `again` is empty otherwise
         due_at = slot_up(add(turn.now, attempts.gap, turn.zone(row)))
-        place(turn.connection, [row.id], step_id=node.of, due_at=due_at, base_at=turn.now, grp=row.grp + 1)
+        place(turn.connection, [row.id], step_id=node.of, due_at=due_at, base_at=turn.now, grp=made[row.id])
     tried = {row.id for row in again}
     rest = [row for row in people if row.id not in tried]
     action = node.actions.get(outcome, "continue")
@@ -246,6 +246,16 @@ def _after_outcome(turn: Turn, node: OutcomeNode, outcome: str, people: Sequence
         end(turn.connection, [row.id for row in rest], ending, now=turn.now)
     else:
         turn.go([row.mover(turn.now) for row in rest], node.next)
+
+
+def _attempts_made(connection: Connection, step_id: int, enrolments: Sequence[int]) -> dict[int, int]:
+    """How many attempt groups of a call each enrolment has behind it; groups count from 0."""
+    made = (
+        select(_S.c.enrolment_id, func.max(_S.c.grp) + 1)
+        .where(_S.c.enrolment_id.in_(enrolments), _S.c.step_id == step_id)
+        .group_by(_S.c.enrolment_id)
+    )
+    return {enrolment_id: count for enrolment_id, count in connection.execute(made)}
 
 
 def _exit(turn: Turn, rows: Sequence[Due]) -> None:

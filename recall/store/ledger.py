@@ -25,7 +25,7 @@ from recall.store.versions import Version, read_version
 
 _E, _S, _D = schema.enrolments, schema.sends, schema.doubts
 OPEN = (SendState.CALLING.value, SendState.IN_DOUBT.value)
-_STILL_OPEN = "sends.state in ('calling', 'in_doubt')"
+_STILL_CALLING = "sends.state = 'calling'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,10 @@ class Answer:
 
 def settle(connection: Connection, answers: Sequence[Answer], policies: dict[str, LivePolicy], *, now: Instant) -> int:
     """Record answers; returns how many sends changed. An answer that comes twice changes nothing."""
-    changed = _settle_accepted(connection, [a for a in answers if a.outcome is Outcome.ACCEPTED], now)
+    accepted = [a for a in answers if a.outcome is Outcome.ACCEPTED]
+    changed = _settle_accepted(connection, accepted, now)
+    if changed < len(accepted):
+        changed += _settle_doubted(connection, accepted, policies, now)
     others = {a.ref: a for a in answers if a.outcome is not Outcome.ACCEPTED}
     for send in read_open(connection, others):
         _settle_other(connection, send, others[send.ref], policies, now)
@@ -55,7 +58,27 @@ def settle(connection: Connection, answers: Sequence[Answer], policies: dict[str
 def _settle_accepted(connection: Connection, answers: Sequence[Answer], now: Instant) -> int:
     rows = [(a.ref, SendState.ACCEPTED.value, a.provider_id or None, a.code or None, now) for a in answers]
     columns = ("state", "provider_id", "code", "settled_at")
-    return update_rows(connection, _S, key="ref", columns=columns, rows=rows, only=_STILL_OPEN)
+    return update_rows(connection, _S, key="ref", columns=columns, rows=rows, only=_STILL_CALLING)
+
+
+def _settle_doubted(
+    connection: Connection, answers: Sequence[Answer], policies: dict[str, LivePolicy], now: Instant
+) -> int:
+    """Answers that came after the doubt was raised are evidence: the doubt is settled, the enrolment goes on."""
+    by_ref = {answer.ref: answer for answer in answers}
+    return sum(
+        resolve(
+            connection,
+            send,
+            Outcome.ACCEPTED,
+            policies,
+            evidence="late answer",
+            who="recall",
+            now=now,
+            provider_id=by_ref[send.ref].provider_id,
+        )
+        for send in read_open(connection, by_ref)
+    )
 
 
 def read_open(connection: Connection, refs: Iterable[str]) -> list[Any]:

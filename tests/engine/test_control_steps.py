@@ -172,6 +172,18 @@ def test_a_busy_line_is_tried_again_as_a_new_attempt_group(scene: Scene) -> None
     assert len({s.ref for s in scene.sends()}) == 2
 
 
+def test_a_line_that_stays_busy_is_called_as_often_as_declared_and_no_more(scene: Scene) -> None:
+    begin(scene, CALLS, "u1")
+    policy_without_caps(scene)
+    scene.run()
+    for _ in range(3):
+        tell(scene, ReceiptKind.UNDELIVERED, "busy")
+        pass_time(scene, 24 * HOUR, step=2 * HOUR)
+    pass_time(scene, 24 * HOUR, step=2 * HOUR)
+    assert [s.grp for s in scene.sends() if s.channel == "call"] == [0, 1, 2]
+    assert scene.sent()[-1] == ("u1", "sms")
+
+
 def policy_without_caps(scene: Scene) -> None:
     scene.publish(CALLS, policy=lambda policy: policy.update(caps=[]))
 

@@ -286,6 +286,18 @@ def test_a_late_answer_cannot_undo_what_evidence_said(scene: Scene, provider: Sc
     assert scene.sends()[0].state == "accepted"
 
 
+def test_a_late_answer_settles_a_doubt_and_lets_the_user_go_on(scene: Scene, provider: Scripted) -> None:
+    enrolment = start(scene)
+    provider.answer = lose
+    scene.run()
+    with scene.store.writing() as connection:
+        late = Answer(provider.calls[0].ref, Outcome.ACCEPTED, provider_id="vendor-1")
+        settle(connection, [late, late], live_policies(connection), now=scene.now)
+    row = scene.enrolment(enrolment)
+    assert (scene.sends()[0].state, row.parked_until, row.due_at) == ("accepted", None, scene.now + 3 * DAY)
+    assert reconcile(scene.setup).open == 0
+
+
 # --- the store goes away between answer and record --------------------------------------------------------
 
 
