@@ -181,7 +181,7 @@ def test_a_line_that_stays_busy_is_called_as_often_as_declared_and_no_more(scene
         pass_time(scene, 24 * HOUR, step=2 * HOUR)
     pass_time(scene, 24 * HOUR, step=2 * HOUR)
     assert [s.grp for s in scene.sends() if s.channel == "call"] == [0, 1, 2]
-    assert scene.sent()[-1] == ("u1", "sms")
+    assert scene.reasons() == ["unresponsive"], "three contacts without an answer, and the person is left alone"
 
 
 def policy_without_caps(scene: Scene) -> None:
