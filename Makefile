@@ -27,7 +27,7 @@ test: $(READY) ## all tests but the long ones; one file or a few: make test TEST
 	$(RUN)/pytest -n 2 --dist worksteal -m "not slow" $(TESTS)
 
 long: $(READY) ## the tests that take long: whole real histories on the other store
-	$(RUN)/pytest -n 2 --dist worksteal -m slow $(TESTS)
+	$(RUN)/pytest -n 2 --dist loadfile -m slow $(TESTS)
 
 faults: $(READY) ## kills, drawn worlds, planted bugs: the promises in figures, in a few minutes
 	PYTHONPATH=. $(RUN)/python -m tests.faults.campaign --size ci

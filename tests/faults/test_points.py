@@ -28,6 +28,8 @@ from tests.engine.doubles import Scripted
 from tests.faults.kills import spawn
 from tests.faults.points import DEAD, POINTS
 
+pytestmark = pytest.mark.slow  # a process per point and store: with the long tests
+
 SENDING = [point for point in POINTS if "reconciler" not in point]
 TAKEN = {
     "after the request is kept", "before the record", "in the record, before its commit", "after the record's commit",
