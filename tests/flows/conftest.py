@@ -71,7 +71,7 @@ class Up:
     def ask(self, method: str, path: str, **body: Any) -> Any:
         """One request; asked again while a busy SQLite makes the server answer 503, as Prefect's own clients do."""
         for pause in (0.5, 1, 2, 4, 0):
-            answer = httpx.request(method, f"{self.said['api']}{path}", json=body or None, timeout=30)
+            answer = httpx.request(method, f"{self.said['api']}{path}", json=body or None, timeout=120)
             if answer.status_code != 503:
                 break
             time.sleep(pause)

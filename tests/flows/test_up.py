@@ -93,7 +93,7 @@ def test_deployments_are_really_scheduled(up: Up):
 
 
 def test_deploying_again_touches_only_what_is_ours_and_differs(up: Up):
-    assert up.recall("deploy", "--dry-run")["unchanged"] == 13
+    assert up.recall("deploy", "--dry-run")["unchanged"] == 14
     moved = up.ask("GET", "/deployments/name/journey-run/moved")
     schedule = moved["schedules"][0]
     up.ask("PATCH", f"/deployments/{moved['id']}/schedules/{schedule['id']}", active=False)
