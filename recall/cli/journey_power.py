@@ -35,11 +35,12 @@ def power_lines(needed: Mapping[str, int]) -> list[str]:
 def power_warnings(app: App, needed: Mapping[str, int]) -> list[Problem]:
     """Journeys whose last look at the audience found fewer people than that; nothing without a store."""
     from recall.cli.journey_files import opened_store
-    from recall.store.figures_days import last_audience
 
     store = opened_store(app)
     if store is None:
         return []
+    from recall.store.figures_days import last_audience
+
     warnings = []
     with store.reading() as connection:
         for name, people in needed.items():
