@@ -32,12 +32,9 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
     """
     route = gate.of.policy.routes[gate.of.channel]
     outbound = [to_outbound(gate, call, passed.lane) for call in passed.calls]
-    if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
-        _put_back(setup, [o.ref for o in outbound])  # this very process knows that nothing touched the wire
-        raise Transient(
-            f"the gate took longer than {GATE_TO_CALL_SECONDS:.0f} s; {len(outbound)} messages are due again"
-        )
+    _refuse_late(setup, outbound, started)
     outbound = confirm_chunk(setup, gate, outbound)
+    _refuse_late(setup, outbound, started)  # the host's answer took its time too
     if not outbound:
         return []
     called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound)
@@ -47,6 +44,15 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
     record(setup, [to_answer(result) for result in called.results])
     _note(setup, passed.lane, called, is_probe=is_probe)
     return called.results
+
+
+def _refuse_late(setup: Setup, outbound: Sequence[Outbound], started: float) -> None:
+    """Nobody is called on a decision older than five seconds; this very process knows that nothing touched the wire."""
+    if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
+        _put_back(setup, [o.ref for o in outbound])
+        raise Transient(
+            f"more than {GATE_TO_CALL_SECONDS:.0f} s from gate to call; {len(outbound)} messages are due again"
+        )
 
 
 def to_outbound(gate: Gate, call: Call, lane: Lane) -> Outbound:

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from recall.clock import DAY
+from recall.clock import DAY, elapsed_seconds
+from recall.engine import calling
 from recall.errors import Misconfigured
 from tests.engine.conftest import Scene
 
@@ -58,6 +59,17 @@ def test_only_a_clear_yes_lets_a_call_go(scene: Scene, url: str) -> None:
     scene.later(DAY)
     scene.run()
     assert ("no", "push") in scene.sent(), "a call the host stopped is over; the person goes on"
+
+
+def test_a_yes_that_came_too_late_after_the_gate_calls_nobody(
+    scene: Scene, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.setup = replace(scene.setup, confirm_urls={"credit": url})
+    scene.add_user("yes")
+    [enrolment] = scene.enrol(scene.publish(STEPS), "yes")
+    monkeypatch.setattr(calling, "elapsed_seconds", lambda: elapsed_seconds() + 6.0 * len(Host.asked))
+    assert scene.run().failed
+    assert (scene.sent(), scene.enrolment(enrolment).step_id, scene.sends()[0].state) == ([], 0, "not_sent")
 
 
 def test_a_check_nobody_set_up_sends_nothing(scene: Scene) -> None:
