@@ -139,7 +139,7 @@ class Wire:
                     connect=CONNECT_SECONDS,
                     sock_connect=CONNECT_SECONDS,
                     sock_read=READ_SECONDS,
-                    ceil_threshold=TOTAL_SECONDS,  # aiohttp rounds timeouts above this up to whole seconds
+                    ceil_threshold=2 * TOTAL_SECONDS,  # aiohttp rounds timeouts from this on up to whole seconds
                 ),
                 headers={"Accept-Encoding": "identity"},
                 skip_auto_headers=("Content-Type",),

@@ -19,6 +19,7 @@ from recall.errors import StoreBusy, Transient
 from recall.store import schema
 from recall.store.ledger import Answer, settle
 from recall.store.receipts import Receipt, record_receipts
+from recall.store.routes import reassign
 from recall.store.suppressions import opt_out_address
 from tests.engine.conftest import Scene
 from tests.engine.doubles import Scripted, accept, lose, throttle
@@ -86,9 +87,13 @@ def test_the_next_provider_is_not_called_when_writing_it_down_took_too_long(
 ) -> None:
     first, second = begin(scene, "u1")
     first.answer = throttle
-    now = calling.elapsed_seconds()
-    times = iter([now])
-    monkeypatch.setattr(calling, "elapsed_seconds", lambda: next(times, now + 60))
+
+    def slowly(*given: Any, **named: Any) -> None:
+        reassign(*given, **named)
+        late = calling.elapsed_seconds() + 60
+        monkeypatch.setattr(calling, "elapsed_seconds", lambda: late)
+
+    monkeypatch.setattr(calling, "reassign", slowly)
     scene.run()
     assert (len(first.calls), len(second.calls)) == (1, 0)
 
