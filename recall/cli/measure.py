@@ -14,7 +14,9 @@ from recall.cli.output import table
 from recall.errors import BadFile, Misconfigured, Problem
 
 if TYPE_CHECKING:
-    from recall.measure.experiment import Comparison, Interval, SampleRatio
+    from recall.measure.experiment import Comparison
+    from recall.measure.ratio import SampleRatio
+    from recall.measure.sides import Interval
 
 PERSON_NEEDED = 1
 _file = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -76,8 +78,10 @@ def arms(
     Example:
       recall measure arms results.csv --arm arm --control holdout --goal back --expected test=90 --expected holdout=10
     """
-    from recall.measure.experiment import Plan, Ratio, compare_arms, comparison_data, ratio_data
+    from recall.measure.experiment import Plan, compare_arms
+    from recall.measure.experiment_data import comparison_data, ratio_data
     from recall.measure.people import read_sides
+    from recall.measure.ratio import Ratio
 
     if look is not None and look > looks:
         raise click.UsageError(f"look {look} is beyond the {looks} declared; say --looks")
@@ -214,7 +218,7 @@ def _rows(
 
 
 def _ratio_line(ratio: SampleRatio) -> str:
-    from recall.measure.experiment import Ratio
+    from recall.measure.ratio import Ratio
 
     sizes = ", ".join(f"{arm} {people:,}" for arm, people in ratio.observed.items())
     match ratio.state:
@@ -292,7 +296,8 @@ def split(app: App, journey: str, name: str) -> int:
     Example:
       recall measure split settled-30d split-1
     """
-    from recall.measure.experiment import Ratio, comparison_data, ratio_data
+    from recall.measure.experiment_data import comparison_data, ratio_data
+    from recall.measure.ratio import Ratio
     from recall.measure.splits import read_split
     from recall.store.figures import Asked
 
@@ -329,7 +334,7 @@ def horizon(app: App, journey: str, looks: int, name: str | None) -> None:
     Example:
       recall measure horizon settled-30d --looks 8
     """
-    from recall.measure.outcomes import PROGRAMME, declare_looks
+    from recall.measure.horizon import PROGRAMME, declare_looks
     from recall.measure.splits import splits_of
     from recall.store.controls import record_action
     from recall.store.versions import current_version

@@ -57,7 +57,7 @@ def _week(app: App, out: Path | None, lang: str) -> int:
 
 def week_data(found: Review) -> dict[str, Any]:
     """The headline for programs."""
-    from recall.measure.experiment import comparison_data, ratio_data
+    from recall.measure.experiment_data import comparison_data, ratio_data
 
     return {
         "outcomes": [

@@ -11,9 +11,13 @@ from statistics import NormalDist
 
 from journeys.journey import Journey
 from recall.clock import DAY, Instant
-from recall.measure.experiment import Ratio, Side, ztest
-from recall.measure.outcomes import Holdouts, read_outcome, zone_offset
-from recall.measure.passage import CLICK_TARGET, LOGIN, stage_plan
+from recall.measure.experiment import ztest
+from recall.measure.holdouts import Holdouts
+from recall.measure.horizon import zone_offset
+from recall.measure.outcomes import read_outcome
+from recall.measure.ratio import Ratio
+from recall.measure.sides import Side
+from recall.measure.stages import CLICK_TARGET, LOGIN, stage_plan
 from recall.store.figures import Asked
 from recall.store.figures_days import (
     DayCount,

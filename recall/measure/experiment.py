@@ -6,29 +6,19 @@ Intention to treat: everyone assigned counts in the arm they were assigned to. F
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from math import isnan, sqrt
 from statistics import NormalDist
-from typing import Any
 
 from journeys.sample_size import ALPHA, RELATIVE, detectable, people_needed, power_of
 from journeys.sample_size import effect_size as _effect_size
 from recall.measure.looks import boundary
+from recall.measure.ratio import Ratio, SampleRatio, check_ratio
+from recall.measure.sides import Interval, Side
 
-BLOCKED_BELOW = 0.001
-CAUTION_BELOW = 0.01
 LEAST_EVENTS = 5  # of goals and of no goals per arm; below, the normal distribution does not hold
 _Z = NormalDist().inv_cdf(1 - ALPHA / 2)
-
-
-class Ratio(StrEnum):
-    """Are the arms as large as they were meant to be?"""
-
-    FINE = "fine"
-    CAUTION = "caution"  # p < .01
-    BLOCKED = "blocked"  # p < .001: somebody got lost, and no number below can be trusted
-    UNCHECKED = "not_checked"  # nobody said how large they were meant to be
 
 
 class Verdict(StrEnum):
@@ -36,60 +26,6 @@ class Verdict(StrEnum):
     STOP = "stop"  # the boundary is crossed
     INCONCLUSIVE = "inconclusive"  # the horizon is reached without
     INVALID = "invalid"  # the sample ratio is blocked
-
-
-@dataclass(frozen=True)
-class Side:
-    """One arm: everyone assigned, who reached the goal, what it was worth and what it cost (units of money)."""
-
-    people: int
-    goals: int
-    value: float = 0.0
-    value_squares: float = 0.0  # sum over people of value²
-    cost: float = 0.0
-
-    @property
-    def rate(self) -> float | None:
-        return self.goals / self.people if self.people else None
-
-    def __add__(self, other: Side) -> Side:
-        return Side(
-            self.people + other.people,
-            self.goals + other.goals,
-            self.value + other.value,
-            self.value_squares + other.value_squares,
-            self.cost + other.cost,
-        )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % interval."""
-
-    at: float
-    low: float
-    high: float
-
-    @property
-    def includes_zero(self) -> bool:
-        return self.low <= 0 <= self.high
-
-    def times(self, factor: float) -> Interval:
-        ends = sorted((self.low * factor, self.high * factor))
-        return Interval(self.at * factor, ends[0], ends[1])
-
-    def minus(self, amount: float) -> Interval:
-        return Interval(self.at - amount, self.low - amount, self.high - amount)
-
-
-@dataclass(frozen=True)
-class SampleRatio:
-    """Observed against intended sizes."""
-
-    state: Ratio
-    p_value: float | None
-    observed: Mapping[str, int]
-    expected: Mapping[str, float]  # people
 
 
 @dataclass(frozen=True)
@@ -127,7 +63,6 @@ class Comparison:
     value: Interval | None = None  # incremental, in units of money
     net: Interval | None = None  # the same less the cost
     strata: int = 1
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def holdout_share(self) -> float | None:
@@ -146,33 +81,6 @@ class Comparison:
             return None
         cost = self.treated.cost
         return Interval(cost / self.incremental.at, cost / self.incremental.high, cost / self.incremental.low)
-
-
-def check_ratio(observed: Mapping[str, int], expected: Mapping[str, float] | None) -> SampleRatio:
-    """Exact binomial for two arms, chi-square for more; `expected` are shares or people, only their ratios count."""
-    total = sum(observed.values())
-    if not expected or not total:
-        return SampleRatio(Ratio.UNCHECKED, None, dict(observed), {})
-    whole = sum(expected.values())
-    people = {arm: total * expected.get(arm, 0.0) / whole for arm in {**expected, **observed}}
-    p = _ratio_p({arm: observed.get(arm, 0) for arm in people}, people)
-    state = Ratio.BLOCKED if p < BLOCKED_BELOW else Ratio.CAUTION if p < CAUTION_BELOW else Ratio.FINE
-    return SampleRatio(state, p, dict(observed), people)
-
-
-def _ratio_p(observed: Mapping[str, int], people: Mapping[str, float]) -> float:
-    from scipy.stats import binomtest, chisquare
-
-    if any(observed[arm] and not people[arm] for arm in observed):
-        return 0.0  # somebody in an arm where nobody should be
-    arms = [arm for arm in people if people[arm]]
-    total = sum(observed.values())
-    if len(arms) < 2:
-        return 1.0
-    if len(arms) == 2:
-        share = min(max(people[arms[0]] / total, 0.0), 1.0)
-        return float(binomtest(observed[arms[0]], total, share).pvalue)
-    return float(chisquare([observed[arm] for arm in arms], [people[arm] for arm in arms]).pvalue)
 
 
 def difference(treated: Side, control: Side) -> Interval | None:
@@ -335,51 +243,3 @@ def compare_arms(
     others = [arm for arm in arms if arm != control]
     shared = Plan(plan.looks, plan.look, plan.relative, arms=len(others))
     return ratio, [compare(arms[arm], arms[control], arm=arm, ratio=ratio, plan=shared) for arm in others]
-
-
-# --- as data ----------------------------------------------------------------------------------------------
-
-
-def interval_data(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else {"at": interval.at, "low": interval.low, "high": interval.high}
-
-
-def ratio_data(ratio: SampleRatio) -> dict[str, Any]:
-    return {
-        "state": ratio.state.value,
-        "p_value": ratio.p_value,
-        "observed": dict(ratio.observed),
-        "expected": dict(ratio.expected),
-    }
-
-
-def comparison_data(found: Comparison) -> dict[str, Any]:
-    """For programs: rates and lifts are shares (0.01 = one percentage point), money is in units."""
-    lift, base = found.lift, found.control.rate
-    return {
-        "arm": found.arm,
-        "people": found.treated.people,
-        "goals": found.treated.goals,
-        "rate": found.treated.rate,
-        "control_people": found.control.people,
-        "control_goals": found.control.goals,
-        "control_rate": base,
-        "lift": interval_data(lift),
-        "relative_lift": lift.at / base if lift and base else None,
-        "z": found.z,
-        "p_value": found.p_value,
-        "verdict": found.verdict.value,
-        "too_small_to_tell": found.too_small,
-        "look": found.plan.look,
-        "looks": found.plan.looks,
-        "boundary": found.boundary,
-        "people_needed": found.needed,
-        "power": found.power,
-        "detectable_lift": found.detectable,
-        "incremental": interval_data(found.incremental),
-        "cost": found.treated.cost,
-        "cost_per_incremental": interval_data(found.cost_per_incremental),
-        "shown_to_recall": found.is_shown,
-        "incremental_value": interval_data(found.value),
-        "net_value": interval_data(found.net),
-    }

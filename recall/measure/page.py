@@ -117,6 +117,12 @@ class Section:
     title: str
     parts: list[Part] = field(default_factory=list)
 
+    def or_nothing(self, words: Words) -> Section:
+        """The same; where it is empty, saying so."""
+        if not self.parts:
+            self.parts.append(Note(words("nothing_yet")))
+        return self
+
 
 @dataclass(frozen=True)
 class Page:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 
 from recall.errors import BadFile, Problem
-from recall.measure.experiment import Side
 from recall.measure.hazard import Hazards, hazards_of
+from recall.measure.sides import Side
 
 Row = tuple[int, Mapping[str, str]]  # line, column -> text
 _YES = {"1", "true", "yes", "y", "t"}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from journeys.policy import Policy
 from recall.clock import DAY, Instant
-from recall.measure.experiment import Ratio
-from recall.measure.outcomes import PROGRAMME, Holdouts, Outcome, read_outcome, read_programme
+from recall.measure.holdouts import Holdouts
+from recall.measure.outcomes import Outcome, read_outcome, read_programme
 from recall.measure.passage import Passage, policy_of, read_passage
+from recall.measure.ratio import Ratio
 from recall.measure.splits import SplitResult, read_splits
 from recall.store.connect import Store
 from recall.store.figures import Asked
@@ -109,10 +110,7 @@ def write_review(store: Store, path: Path, *, now: Instant, lang: str = "en") ->
 def write_read(review: Review, path: Path, *, lang: str) -> Path:
     """The same, of what was read already."""
     from recall.measure.page import write_page
-    from recall.measure.sections import page_of
+    from recall.measure.weekly import page_of
     from recall.measure.words import Words
 
     return write_page(page_of(review, Words(lang)), path)
-
-
-__all__ = ["PROGRAMME", "Review", "Told", "read_review", "write_read", "write_review"]

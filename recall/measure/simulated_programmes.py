@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recall.measure.experiment import Side
+from recall.measure.sides import Side
 
 if TYPE_CHECKING:
     from numpy import bool_, float64, int64

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from journeys.program import SplitNode
 from recall.clock import Instant
 from recall.errors import Misconfigured
-from recall.measure.experiment import Comparison, Plan, SampleRatio, Side, Verdict, check_ratio, compare_arms
-from recall.measure.outcomes import LOOKS, declared_looks, look_now
+from recall.measure.experiment import Comparison, Plan, Verdict, compare_arms
+from recall.measure.horizon import LOOKS, declared_looks, look_now
+from recall.measure.ratio import SampleRatio, check_ratio
+from recall.measure.sides import Side
 from recall.store.connect import Connection
 from recall.store.figures import ArmCount, Asked, read_arms
 from recall.store.versions import Version, current_version

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from recall.errors import Misconfigured
+from recall.measure.horizon import PROGRAMME
 
 LANGUAGES = ("en", "zh-CN")
 
@@ -26,6 +27,10 @@ class Words:
         """The text of this key with its values filled in."""
         text: str = self._texts["texts"][key]
         return text.format(**values) if values else text
+
+    def name_of(self, subject: str) -> str:
+        """What a journey, or the programme as a whole, is called."""
+        return self("programme") if subject == PROGRAMME else subject
 
     def named(self, kind: str, name: str) -> str:
         """The word for something that may also be a name somebody else gave."""

@@ -10,16 +10,14 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from journeys.sample_size import detectable, effect_size, people_needed, power_of
 from recall.measure.experiment import (
     Plan,
-    Ratio,
-    SampleRatio,
-    Side,
     Verdict,
-    check_ratio,
     compare,
     compare_arms,
     compare_strata,
 )
 from recall.measure.looks import boundary, constant
+from recall.measure.ratio import Ratio, SampleRatio, check_ratio
+from recall.measure.sides import Side
 
 BIG = Side(9000, 1000, cost=900.0), Side(1000, 60)
 

@@ -14,10 +14,14 @@ from providers.outbox import Outbox
 from recall.clock import DAY, FixedClock, Instant
 from recall.engine.setup import Setup
 from recall.measure.daily import has_fallen, read_day, wilson_high
-from recall.measure.experiment import Ratio, Side, Verdict
-from recall.measure.outcomes import Holdouts, Outcome, declare_looks, read_outcome, read_programme
+from recall.measure.experiment import Verdict
+from recall.measure.holdouts import Holdouts
+from recall.measure.horizon import declare_looks
+from recall.measure.outcomes import Outcome, read_outcome, read_programme
 from recall.measure.passage import hazard_lines, read_passage
+from recall.measure.ratio import Ratio
 from recall.measure.review import read_review, write_review
+from recall.measure.sides import Side
 from recall.measure.splits import arm_of, read_split
 from recall.settings import Settings
 from recall.store import schema

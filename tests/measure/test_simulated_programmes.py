@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recall.measure.experiment import Ratio, check_ratio, difference
+from recall.measure.experiment import difference
 from recall.measure.looks import boundary
+from recall.measure.ratio import Ratio, check_ratio
 from recall.measure.simulated_programmes import Programme, simulate_programme, weekly_scores
 
 PROGRAMMES = 200

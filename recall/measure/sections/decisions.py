@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from journeys.sample_size import people_needed
-from recall.measure.experiment import Ratio, Verdict
-from recall.measure.outcomes import PROGRAMME, Outcome
+from recall.measure.experiment import Verdict
+from recall.measure.outcomes import Outcome
 from recall.measure.page import Column, Note, Section, Table, shown
+from recall.measure.ratio import Ratio
 from recall.measure.review import Review, Told
 from recall.measure.words import Words
 
@@ -48,7 +49,7 @@ def _journey(told: Told, words: Words) -> Iterator[tuple[str, str]]:
 
 def _verdict(outcome: Outcome, words: Words) -> Iterator[tuple[str, str]]:
     found = outcome.comparison
-    name = words("programme") if outcome.name == PROGRAMME else outcome.name
+    name = words.name_of(outcome.name)
     if outcome.ratio.state is Ratio.BLOCKED:
         yield words("decide_invalid", name=name), "bad"
         return
@@ -92,7 +93,7 @@ def _next_tests(review: Review, words: Words) -> Table:
         base = outcome.comparison.control.rate
         if base:
             better = min(base * (1 + outcome.comparison.plan.relative), 1.0)
-            name = words("programme") if outcome.name == PROGRAMME else outcome.name
+            name = words.name_of(outcome.name)
             rows.append([name, base, better, *(people_needed(base, better, share) for share in SHARES)])
     columns = [
         Column(words("journey")),
