@@ -1,4 +1,4 @@
-"""Who is due in a benchmark? The same people every time: eligible, reachable, with past contacts."""
+"""Who is due in a benchmark? The same people every time: eligible, reachable, with four past messages on average."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from recall.store.versions import Version, publish_version
 
 ROOT = Path(__file__).parents[1]
 NOW: Instant = 1_772_416_800_000_000  # Monday 2026-03-02, 10:00 in Shanghai
+PROVIDER = "null"  # where the benchmarks' policy routes every message
+PAST = 1_000_000_000  # added to a person's number: the id of an earlier, ended passage
 _AT_ONCE = 20_000
 CONVERTED, OPTED_OUT, SILENT, CAPPED = 5, 3, 11, 4  # percent of people, as in a real programme
 
@@ -62,9 +64,21 @@ def seed(store: Store, version: Version, people: int) -> int:
     while some := list(islice(numbers, _AT_ONCE)):
         _people(store, version, some, zone_id)
     if store.is_postgresql:
-        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("vacuum analyze")
-            connection.exec_driver_sql("checkpoint")
+        settle_down(store, people)
+    return going(people)
+
+
+def settle_down(store: Store, people: int) -> None:
+    """Let PostgreSQL finish what seeding left behind: numbers, dead rows, statistics, dirty pages."""
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in ("users", "addresses", "events", "enrolments"):
+            connection.exec_driver_sql(f"select setval(pg_get_serial_sequence('{table}', 'id'), {people})")
+        connection.exec_driver_sql("vacuum analyze")
+        connection.exec_driver_sql("checkpoint")
+
+
+def going(people: int) -> int:
+    """How many of the first `people` the gate must let go."""
     return sum(1 for n in range(1, people + 1) if fate(n) == "go")
 
 
@@ -88,8 +102,11 @@ def _rows(version: Version, numbers: list[int], zone_id: int) -> Iterator[tuple[
     s = schema
     yield (
         s.addresses,
-        ("id", "kind", "value", "hash", "region", "opted_out", "proved_at"),
-        [(n, "phone", f"+86138{n:08d}", f"h{n}", "CN", 2 if fate(n) == "opted_out" else 0, NOW - DAY) for n in numbers],
+        ("id", "kind", "value", "hash", "region", "opted_out", "proved_at", *_LAST, "m1", "m2", "m3", "m4"),
+        [
+            (n, "phone", f"+86138{n:08d}", f"h{n}", "CN", _opted_out(n), NOW - DAY, *_last(n, 8), *_last(n, 4))
+            for n in numbers
+        ],
     )
     yield (
         s.users,
@@ -110,7 +127,11 @@ def _rows(version: Version, numbers: list[int], zone_id: int) -> Iterator[tuple[
         ("user_id", "brand", "purpose", "channel", "consent_id", "granted", "at"),
         [(n, "default", "marketing", "sms", n, True, NOW - DAY) for n in numbers],
     )
-    yield s.contact_state, ("user_id", "brand", "s1", "s2", "s3", "sms1", "streak"), [_contact(n) for n in numbers]
+    yield (
+        s.contact_state,
+        ("user_id", "brand", *_LAST, "sms1", "sms2", "sms3", "sms4", "streak"),
+        [(n, "default", *_last(n, 8), *_last(n, 4), _streak(n)) for n in numbers],
+    )
     yield (
         s.events,
         ("id", "key", "user_id", "name", "at", "recorded_at"),
@@ -121,20 +142,68 @@ def _rows(version: Version, numbers: list[int], zone_id: int) -> Iterator[tuple[
         ("user_id", "name", "first_at", "last_at", "last_event_id", "times"),
         [(n, "loan_drawn", _drawn(n), _drawn(n), n, 1) for n in numbers],
     )
-    entered = (NOW - 40 * DAY, NOW - 10 * DAY, True, 0, NOW, NOW, NOW, NOW + 18 * DAY)
-    yield s.enrolments, (
-        "journey_id", "version_id", "user_id", "entry_key", "anchor_at", "entered_at", "active", "step_id",
-        "due_at", "first_due_at", "base_at", "goal_until",
-    ), [
-        (version.journey_id, version.id, n, f"k{n}", *entered)
+    columns = (
+        "id", "journey_id", "version_id", "user_id", "entry_key", "anchor_at", "entered_at", "active", "step_id",
+        "due_at", "first_due_at", "base_at", "goal_until", "ended_at", "end_reason",
+    )  # fmt: skip
+    yield s.enrolments, columns, [
+        (n, version.journey_id, version.id, n, f"k{n}", NOW - 40 * DAY, NOW - 10 * DAY, True, 0, NOW, NOW, NOW,
+         NOW + 18 * DAY, None, None)
         for n in numbers
     ]  # fmt: skip
+    yield s.enrolments, columns, [_passage(version, n) for n in numbers if past(n)]
+    yield s.sends, _SEND_COLUMNS, [row for n in numbers for row in _messages(version, n)]
 
 
-def _contact(n: int) -> tuple[object, ...]:
-    recent = fate(n) == "capped"
-    times = (NOW - DAY, NOW - 2 * DAY, NOW - 3 * DAY) if recent else (NOW - 9 * DAY, NOW - 20 * DAY, NOW - 40 * DAY)
-    return (n, "default", *times, times[0], 3 if fate(n) == "silent" else 1)
+# --- what went before -------------------------------------------------------------------------------------------
+
+_LAST = tuple(f"s{k}" for k in range(1, 9))
+_SEND_COLUMNS = (
+    "ref", "enrolment_id", "journey_id", "version_id", "step_id", "grp", "channel", "user_id", "address_id", "state",
+    "provider", "provider_id", "gate_at", "settled_at", "expires_at", "counted", "body_hash", "policy_hash",
+    "consent_id", "price", "currency", "segments", "due_at", "first_due_at", "delivered_at",
+)  # fmt: skip
+
+
+def past(n: int) -> list[Instant]:
+    """When the n-th person was messaged before, newest first: zero to eight times."""
+    fated = fate(n)
+    if fated == "capped":
+        return [NOW - days * DAY for days in (1, 2, 3, 40)]
+    times = max(n * 2_654_435_761 % 9, 3 if fated == "silent" else 0)
+    return [NOW - days * DAY - n % 3_600 * 1_000_000 for days in (9, 20, 40, 60, 80, 100, 120, 140)[:times]]
+
+
+def _last(n: int, length: int) -> tuple[Instant | None, ...]:
+    times = past(n)[:length]
+    return (*times, *[None] * (length - len(times)))
+
+
+def _opted_out(n: int) -> int:
+    """Bit mask of channels."""
+    return 2 if fate(n) == "opted_out" else 0
+
+
+def _streak(n: int) -> int:
+    return 3 if fate(n) == "silent" else min(1, len(past(n)))
+
+
+def _passage(version: Version, n: int) -> tuple[object, ...]:
+    """An earlier passage of the n-th person, long ended."""
+    began, ended = NOW - 150 * DAY, NOW - 8 * DAY
+    return (
+        PAST + n, version.journey_id, version.id, n, f"past{n}", began, began, False, 2, began, began, began,
+        began + 28 * DAY, ended, "finished",
+    )  # fmt: skip
+
+
+def _messages(version: Version, n: int) -> list[tuple[object, ...]]:
+    """The ledger of that passage; bodies were erased long ago."""
+    return [
+        (f"past-{n}-{k}", PAST + n, version.journey_id, version.id, 0, k, "sms", n, n, "accepted", PROVIDER,
+         f"p{n}-{k}", at, at, at + 3 * DAY, True, f"{n:064x}", "0" * 64, n, 45_000, "CNY", 1, at, at, at + 60_000_000)
+        for k, at in enumerate(past(n))
+    ]  # fmt: skip
 
 
 def _drawn(n: int) -> Instant:
