@@ -16,6 +16,7 @@ from journeys.values import (
     Money,
     Percent,
     PositiveDuration,
+    ProviderName,
     Share,
     Text,
     WholeNumber,
@@ -90,11 +91,11 @@ class SenderHealth(Model):
 class Route(Model):
     """How messages of one channel leave: the first provider, and where to go when it is known not sent."""
 
-    providers: tuple[Identifier, ...] = Field(min_length=1)
+    providers: tuple[ProviderName, ...] = Field(min_length=1)
     failover_on: tuple[Literal["connect", "throttled"], ...] = ("connect",)
     attempts: Annotated[WholeNumber, Field(ge=1, le=6)] = 4  # calls per ref in all
     per_second: WholeNumber = 100  # what one sender takes
-    senders: tuple[Text, ...] | dict[Identifier, tuple[Text, ...]] = ()  # numbers, addresses, apps; or by provider
+    senders: tuple[Text, ...] | dict[ProviderName, tuple[Text, ...]] = ()  # numbers, addresses, apps; or by provider
 
     health: SenderHealth | None = None
 
@@ -126,9 +127,14 @@ class Regions(Model):
 
 
 class Retention(Model):
-    bodies: PositiveDuration | None = None
+    """How long what is no longer needed is kept; left out means for good. Consents and suppressions always stay."""
+
+    bodies: PositiveDuration | None = None  # texts of messages and their links; the ledger's rows stay
+    links: PositiveDuration | None = None  # short addresses in messages: after this they lead nowhere
+    receipts: PositiveDuration | None = None  # what vendors told us (clicks too); its times stay on the ledger
     events: PositiveDuration | None = None
     decisions: PositiveDuration | None = None
+    rejects: PositiveDuration | None = None  # files of rows that an import could not take
 
 
 class Source(Model):

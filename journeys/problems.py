@@ -75,6 +75,10 @@ _EXAMPLES: dict[str, str] = {
 # What a pattern asks for, in words: pattern -> (what it is called, what to write).
 _PATTERNS: dict[str, tuple[str, str]] = {
     r"^[a-z0-9][a-z0-9-]{0,63}$": ("an id", "write small letters, digits and -, such as settled-30d"),
+    r"^[a-z0-9][a-z0-9_-]{0,63}$": (
+        "the name of a provider",
+        "write small letters, digits, _ and -, such as twilio_sms",
+    ),
     r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$": ("an event name", "write letters, digits and _, such as loan_settled"),
     r"^[A-Za-z][A-Za-z0-9_]{0,63}$": ("an attribute name", "write letters, digits and _, such as overdue_days"),
     r"^[A-Z]{3}$": ("a currency", "write its three capital letters, such as CNY"),

@@ -17,7 +17,7 @@ from recall.settings import Settings
 
 request_id: ContextVar[str] = ContextVar("recall_request_id", default="")
 # Our own addresses carry tokens that open something.
-_TOKEN = re.compile(r"(/(?:hooks/[a-z0-9-]+|voice|l|u|in-app)/)[^\s\"'?#]+")
+_TOKEN = re.compile(r"(/(?:hooks/[^/\s]+|voice|l|u|in-app)/)[^\s\"'?#]+")
 _FIELDS = ("ref", "flow_run_id", "route", "status", "milliseconds", "provider", "error")
 
 

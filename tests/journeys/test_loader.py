@@ -458,3 +458,12 @@ def test_whatever_is_done_to_a_file_only_problems_come_out(data):
         read_journey(text.encode(), "x.yaml")
     except BadFile as bad:
         assert all(problem.hint and problem.line for problem in bad.problems)
+
+
+def test_a_route_may_name_a_provider_as_it_is_called():
+    """The shipped ones have an underscore in their names."""
+    shipped = (SHIPPED / "policies" / "cn-consumer-finance.yaml").read_bytes()
+    changed = shipped.replace(
+        b"sms: {providers: [outbox]", b"sms: {providers: [twilio_sms], senders: {twilio_sms: ['15']}"
+    )
+    assert read_policy(changed, "policy.yaml").noun.routes[Channel.SMS].senders_of("twilio_sms") == ("15",)

@@ -44,7 +44,7 @@ def test_a_line_carries_ref_and_flow_run(stream: StringIO) -> None:
     "text",
     [
         PHONE, "8613800138000", "+86 138-0013-8000", "１３８００１３８０００", EMAIL, "to=li.lei%40example.com",
-        KEY, API_SECRET, "GET /u/12~34~sms.c2lnbmF0dXJl", "/hooks/twilio/abcdef.c2lnbmF0dXJl",
+        KEY, API_SECRET, "GET /u/12~34~sms.c2lnbmF0dXJl", "/hooks/twilio_sms/abcdef.c2lnbmF0dXJl",
         "/voice/x.c2lnbmF0dXJl", "/l/c2lnbmF0dXJl", "/in-app/u-123456",
     ],
 )  # fmt: skip
