@@ -75,3 +75,30 @@ def backup(app: App, file: Path) -> None:
     back_up(app.unchecked_store, file)
     size = file.stat().st_size
     app.output.answer({"file": str(file), "bytes": size}, f"Copied the store to {file} ({size:,} bytes).")
+
+
+@db.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would be forgotten.")
+@pass_app
+def prune(app: App, dry_run: bool) -> None:
+    """Forget what was kept longer than `retention` of the policies says; the reconciler does so once a day.
+
+    Texts, events, receipts, decisions, links and files of rejected rows go. Suppressions, consents, what caps need
+    and what belongs to passages whose goal can still be reached stay. Each pass is counted in the store.
+
+    \b
+    Example:
+      recall db prune --dry-run
+    """
+    from recall.engine.retention import REJECTS, count_old, forget_old
+    from recall.store.controls import record_action
+
+    rejects, at = app.settings.var_dir / REJECTS, app.clock.now()
+    if dry_run:
+        done = count_old(app.store, rejects, now=at)
+    else:
+        done = forget_old(app.store, rejects, now=at, who=app.who)
+        with app.store.writing() as connection:
+            record_action(connection, "prune", f"{done.total()} rows", who=app.who, why="kept long enough", at=at)
+    told = ", ".join(f"{rows} {what}" for what, rows in sorted(done.items()) if rows) or "nothing"
+    app.output.answer({"dry_run": dry_run, **done}, f"{'Would forget' if dry_run else 'Forgot'}: {told}.")

@@ -16,6 +16,7 @@ from providers.base import Address, InDoubt, Lookup, Provider, SendResult
 from recall.clock import SECOND, Instant
 from recall.engine.converge import drain_receipts
 from recall.engine.guard import rest_sick_senders
+from recall.engine.retention import forget_when_due
 from recall.engine.setup import Setup
 from recall.engine.spool import replay as replay_spool
 from recall.store.addresses import read_values
@@ -37,6 +38,7 @@ class Reconciled:
     accepted: int = 0  # doubts that evidence resolved
     not_sent: int = 0
     open: int = 0  # doubts that wait for evidence or a person
+    forgotten: int = 0  # rows that were kept long enough
     rested: list[str] = field(default_factory=list)  # senders taken out of their pools, and why
 
 
@@ -50,6 +52,7 @@ def reconcile(setup: Setup) -> Reconciled:
     done.raised = raise_doubts(setup)
     _look_up(setup, done)
     done.rested = rest_sick_senders(setup)
+    done.forgotten = forget_when_due(setup)
     with setup.store.reading() as connection:
         done.open = len(open_doubts(connection))
     return done

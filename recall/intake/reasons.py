@@ -58,6 +58,7 @@ class Reason(StrEnum):
     UNKNOWN_USER = "unknown_user"
     ERASED_USER = "erased_user"
     KEY_TAKEN = "key_taken"
+    TOO_OLD = "too_old"
 
 
 WHAT_TO_DO: dict[Reason, str] = {
@@ -105,6 +106,7 @@ WHAT_TO_DO: dict[Reason, str] = {
     Reason.UNKNOWN_USER: "import this user first, or say --create-users",
     Reason.ERASED_USER: "this person asked to be forgotten and is not brought back",
     Reason.KEY_TAKEN: "an event with this id is there already, and tells something else",
+    Reason.TOO_OLD: "the event is older than events are kept (`retention` of the policy)",
 }
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from recall.clock import Instant
-from recall.store.connect import Store
+from recall.store.connect import Store, read_fact
 from recall.store.given import Given, give, is_postgresql
 
+EVENTS_SINCE = (
+    "events_since"  # a fact of the store: events before this were forgotten, because they were kept long enough
+)
+_EVER = -(2**62)
 _CHUNK = 10_000  # rows per statement
 _COLUMNS = {
     "n": "bigint",
@@ -44,7 +48,9 @@ class Recorded:
 
     added: int = 0
     unchanged: int = 0  # known already, exactly so
-    refused: Mapping[int, str] = field(default_factory=dict)  # place in rows -> unknown_user | erased_user | key_taken
+    refused: Mapping[int, str] = field(
+        default_factory=dict
+    )  # place in rows -> unknown_user | erased_user | key_taken | too_old
 
     def __add__(self, other: Recorded) -> Recorded:
         return Recorded(self.added + other.added, self.unchanged + other.unchanged, {**self.refused, **other.refused})
@@ -76,8 +82,10 @@ def record_events(where: Connection | Store, rows: Sequence[NewEvent], now: Inst
 def _record(connection: Connection, rows: Sequence[NewEvent], *, start: int, now: Instant) -> Recorded:
     told = [(n, *row[:4], written_properties(row[4])) for n, row in enumerate(rows, start)]
     given = give(connection, "events", _COLUMNS, told)
-    added = _append_postgresql(connection, given, now) if is_postgresql(connection) else _append(connection, given, now)
-    refused = _refused(connection, given) if added < len(rows) else {}
+    since = events_since(connection)
+    append = _append_postgresql if is_postgresql(connection) else _append
+    added = append(connection, given, since=since, now=now)
+    refused = _refused(connection, given, since) if added < len(rows) else {}
     return Recorded(added, len(rows) - added - len(refused), refused)
 
 
@@ -85,7 +93,7 @@ _APPEND = """
 insert into events (key, user_id, name, at, properties, recorded_at)
 select given.key, users.id, given.name, given.at, given.properties, :now
 from {given} join users on users.user_id = given.who
-where users.erased_at is null
+where users.erased_at is null and given.at >= :since
 order by given.n
 on conflict (key) do nothing
 """
@@ -115,10 +123,10 @@ on conflict (user_id, name) do update set
 _CHANGED = "insert into changed_users (user_id) select distinct user_id from {added}"
 
 
-def _append(connection: Connection, given: Given, now: Instant) -> int:
+def _append(connection: Connection, given: Given, *, since: Instant, now: Instant) -> int:
     """SQLite: one writer at a time, so the new events are those with a greater id than before."""
     before = connection.execute(text("select coalesce(max(id), 0) from events")).scalar_one()
-    added = given.run(connection, _APPEND, now=now).rowcount
+    added = given.run(connection, _APPEND, since=since, now=now).rowcount
     if added:
         new = "events not indexed where id > :before"  # else SQLite walks all events in the order of an index
         connection.execute(text(_SUMMARISE.replace("{added}", new)), {"before": before})
@@ -126,7 +134,7 @@ def _append(connection: Connection, given: Given, now: Instant) -> int:
     return int(added)
 
 
-def _append_postgresql(connection: Connection, given: Given, now: Instant) -> int:
+def _append_postgresql(connection: Connection, given: Given, *, since: Instant, now: Instant) -> int:
     """PostgreSQL: one statement, because other writers append meanwhile."""
     summarise = _SUMMARISE.replace("{added}", "new")
     changed = _CHANGED.replace("{added}", "new")
@@ -134,25 +142,31 @@ def _append_postgresql(connection: Connection, given: Given, now: Instant) -> in
         with new as ({_APPEND} returning id, user_id, name, at), summary as ({summarise}), changes as ({changed})
         select count(*) from new
     """
-    return int(given.run(connection, statement, now=now).scalar_one())
+    return int(given.run(connection, statement, since=since, now=now).scalar_one())
 
 
 _REFUSED = """
-select given.n, users.id as user_id, users.erased_at
+select given.n, users.id as user_id, users.erased_at, given.at < :since as is_too_old
 from {given} left join users on users.user_id = given.who left join events on events.key = given.key
-where users.id is null or users.erased_at is not null
+where users.id is null or users.erased_at is not null or (events.id is null and given.at < :since)
    or events.user_id <> users.id or events.name <> given.name or events.at <> given.at
    or coalesce(events.properties, '') <> coalesce(given.properties, '')
 """
 
 
-def _refused(connection: Connection, given: Given) -> dict[int, str]:
+def _refused(connection: Connection, given: Given, since: Instant) -> dict[int, str]:
     """Events that were neither added nor known exactly so."""
-    rows = given.run(connection, _REFUSED)
-    return {row.n: _why(row.user_id is None, row.erased_at is not None) for row in rows}
+    return {row.n: _why(row) for row in given.run(connection, _REFUSED, since=since)}
 
 
-def _why(is_unknown: bool, is_erased: bool) -> str:
-    if is_unknown:
+def _why(row: Any) -> str:
+    if row.user_id is None:
         return "unknown_user"
-    return "erased_user" if is_erased else "key_taken"
+    if row.erased_at is not None:
+        return "erased_user"
+    return "too_old" if row.is_too_old else "key_taken"
+
+
+def events_since(connection: Connection) -> Instant:
+    """Older events were forgotten and are not taken again; they would count twice."""
+    return int(read_fact(connection, EVENTS_SINCE) or _EVER)

@@ -85,6 +85,17 @@ operator_actions = Table(  # who did what, for the audit
     Column("why", Text, nullable=False, server_default=""),
 )
 
+prunings = Table(  # what was forgotten because it was kept long enough: one row per pass and kind, counts only
+    "prunings",
+    metadata,
+    _id(),
+    _at("at"),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),  # as in the policy's retention: bodies, events, receipts …
+    _at("cutoff"),  # older than this
+    _count("rows"),
+)
+
 sources = Table(  # how fresh each source of events is
     "sources",
     metadata,

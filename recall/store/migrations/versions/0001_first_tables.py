@@ -202,6 +202,16 @@ def upgrade() -> None:
     )
     op.create_index("policies_by_name", "policies", ["name", "id"], unique=False)
     op.create_table(
+        "prunings",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("cutoff", sa.BigInteger(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "receipts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
