@@ -19,6 +19,7 @@ from recall.engine.guard import rest_sick_senders
 from recall.engine.retention import forget_when_due
 from recall.engine.setup import Setup
 from recall.engine.spool import replay as replay_spool
+from recall.engine.worklist import expire
 from recall.store.addresses import read_values
 from recall.store.ledger import doubt, open_doubts, policy_of, read_open, resolve, stale_calls
 from recall.store.policies import live_policies
@@ -43,9 +44,10 @@ class Reconciled:
 
 
 def reconcile(setup: Setup) -> Reconciled:
-    """Spool, receipts, dead calls, then lookups at the providers."""
+    """Spool, overdue tasks, receipts, dead calls, then lookups at the providers."""
     done = Reconciled()
     done.spooled = replay_spool(setup.store, setup.spool_dir, now=setup.clock.now())
+    expire(setup)  # tasks nobody did in time
     done.receipts = drain_receipts(setup)
     with setup.store.writing() as connection:
         end_all_pauses(connection, setup.store, at=setup.clock.now())
