@@ -1,6 +1,6 @@
 """What should Prefect do by itself? Automations kept as code; each is made once, by name, and then belongs to you.
 
-What a person changes in the UI stays as it is: `recall deploy` never touches an automation that is there. The two
+What a person changes in the UI stays as it is: `recall deploy` never touches an automation that is there. Those
 that only watch do nothing until somebody adds whom to tell, since a notification needs an address of yours.
 """
 
@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, DoNothing, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from tasks.artifacts import DOUBT_RAISED, PROVIDER_DOWN, SOURCE_STALE
+from tasks.artifacts import DAY_ALERT, DOUBT_RAISED, PROVIDER_DOWN, SOURCE_STALE
 
 _RUN = "prefect.flow-run."
 _ENDED = ("Completed", "Failed", "Cancelled", "Crashed")
@@ -41,6 +41,7 @@ def automations(reconcile: UUID) -> list[Automation]:
         ),
         _watch("recall: provider down", PROVIDER_DOWN, "A provider could not be reached or is misconfigured."),
         _watch("recall: source stale", SOURCE_STALE, "A journey waits because its source of events is too old."),
+        _watch("recall: yesterday below target", DAY_ALERT, "A stage of a journey is below target, or fell."),
     ]
 
 

@@ -1,8 +1,11 @@
-"""When is the week told? On Mondays; the page lies in the project's var/reviews, its headline beside the run."""
+"""When is the week told? On Mondays; the page lies in the project's var/reviews, its headline beside the run.
+
+Owners named in the settings get it by e-mail too.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 from prefect import flow
 from prefect.artifacts import acreate_table_artifact
@@ -10,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.names import plain_run
-from tasks.review import Lines, look_at_day, write_week
+from tasks.review import look_at_day, write_week
 
 
 @flow(name="recall-review", flow_run_name=plain_run, persist_result=False)
@@ -27,9 +30,11 @@ async def run_review(look: Literal["week", "day"] = "week", lang: Literal["en", 
             return Completed(name="Alert", message="; ".join(alerts))
         return Completed(message="no alert")
     told = write_week(lang)
+    page = f"var/reviews/{told.page}"
+    mailed = f" · {told.mailed}" if told.mailed else ""
     await acreate_table_artifact(
         key="recall-review",
-        table=cast(Lines, told["lines"]),
-        description=f"Incremental recalls with interval. The page: var/reviews/{told['page']}",
+        table=told.lines,
+        description=f"Incremental recalls with interval. The page: {page}{mailed}",
     )
-    return Completed(message=f"var/reviews/{told['page']}")
+    return Completed(message=f"{page}{mailed}")

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     app_scheme: str = ""  # of the app's deep links: "example" for example://loan
     store_url_ios: str = ""  # where the app is to be had
     store_url_android: str = ""
+    owners: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()  # e-mails that get the weekly page
+    owners_provider: str = "sendgrid_email"  # which takes the weekly page to them
     confirm_urls: dict[str, str] = Field(default_factory=dict)  # name -> URL asked right before a call step
     log_level: str = "INFO"
 

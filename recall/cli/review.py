@@ -12,6 +12,7 @@ from recall.cli.output import table
 from recall.clock import to_datetime
 
 if TYPE_CHECKING:
+    from recall.engine.owners import Mailed
     from recall.measure.daily import Day
     from recall.measure.review import Review
 
@@ -23,12 +24,13 @@ PERSON_NEEDED = 1
 @click.option("--week", "look", flag_value="week", default=True, help="The weekly page [usual].")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes [var/reviews/].")
 @click.option("--lang", default="en", show_default=True, type=click.Choice(["en", "zh-CN"]))
+@click.option("--mail", is_flag=True, help="Send the page to the owners by e-mail (RECALL_OWNERS).")
 @pass_app
-def review(app: App, look: str, out: Path | None, lang: str) -> int:
+def review(app: App, look: str, out: Path | None, lang: str, mail: bool) -> int:
     """Tell what came back because of recall, what it cost, and what to change.
 
     The weekly page is one HTML file that needs no network, with its tables as CSV in a folder beside it. Exit code 1
-    when a person is needed: by day an alert, by week a blocked sample ratio.
+    when a person is needed: by day an alert, by week a blocked sample ratio or an owner whose e-mail was not taken.
 
     \b
     Example:
@@ -36,23 +38,39 @@ def review(app: App, look: str, out: Path | None, lang: str) -> int:
       recall review --day
     """
     if look == "day":
-        if out is not None:
-            raise click.UsageError("--out belongs to --week; the daily look is told here")
+        if out is not None or mail:
+            raise click.UsageError("--out and --mail belong to --week; the daily look is told here")
         return _day(app)
-    return _week(app, out, lang)
+    return _week(app, out, lang, mail=mail)
 
 
-def _week(app: App, out: Path | None, lang: str) -> int:
+def _week(app: App, out: Path | None, lang: str, *, mail: bool) -> int:
+    from recall.engine.owners import owners_of
+    from recall.measure.headlines import headlines
     from recall.measure.page import tables_folder
     from recall.measure.review import read_review, write_read
+    from recall.measure.words import Words
 
+    if mail:
+        owners_of(app.settings)  # said before the work, not after
     now = app.clock.now()
     path = out or app.settings.var_dir / "reviews" / f"{to_datetime(now):%Y-%m-%d}.html"
     found = read_review(app.store, now=now)
     write_read(found, path, lang=lang)
-    lines = [*_headlines(found), f"The page: {path}; its tables as CSV: {tables_folder(path)}"]
-    app.output.answer(week_data(found) | {"page": str(path), "tables": str(tables_folder(path))}, *lines)
-    return PERSON_NEEDED if found.blocked else 0
+    mailed = _mail(app, found, path, lang) if mail else None
+    data = week_data(found) | {"page": str(path), "tables": str(tables_folder(path))}
+    if mailed is not None:
+        data["mailed"] = {"outcomes": dict(mailed.outcomes), "problems": mailed.problems}
+    where = f"The page: {path}; its tables as CSV: {tables_folder(path)}"
+    app.output.answer(data, *headlines(found, Words(lang)), where, *([mailed.told()] if mailed else []))
+    return PERSON_NEEDED if found.blocked or (mailed and not mailed.is_well) else 0
+
+
+def _mail(app: App, found: Review, page: Path, lang: str) -> Mailed:
+    from recall.engine.owners import mail_owners
+    from recall.measure.headlines import mail_of
+
+    return mail_owners(app.store, app.settings, mail_of(found, page, lang), who=app.who, now=app.clock.now())
 
 
 def week_data(found: Review) -> dict[str, Any]:
@@ -77,28 +95,6 @@ def week_data(found: Review) -> dict[str, Any]:
         "blocked": found.blocked,
         "in_doubt": found.in_doubt,
     }
-
-
-def _headlines(found: Review) -> list[str]:
-    lines = []
-    for outcome in found.outcomes:
-        each = outcome.comparison
-        if outcome.name in found.blocked:
-            lines.append(f"{outcome.name}: BLOCKED, the sample ratio shows that somebody got lost; no result.")
-        elif each.lift is None or each.incremental is None:
-            lines.append(f"{outcome.name}: nothing to compare yet; {outcome.open_people:,} windows are open.")
-        else:
-            low, high = each.incremental.low, each.incremental.high
-            cost = each.cost_per_incremental
-            price = "not shown to recall anyone"
-            if cost is not None:
-                price = f"{cost.at:,.2f} {outcome.money.currency} each ({cost.low:,.2f} to {cost.high:,.2f})"
-            verdict = "too small to tell" if each.too_small else each.verdict.value
-            lines.append(
-                f"{outcome.name}: {each.incremental.at:+,.0f} incremental recalls ({low:,.0f} to {high:,.0f}); "
-                f"{price}; {verdict}."
-            )
-    return lines or ["No journey is published, so there is nothing to review."]
 
 
 def _day(app: App) -> int:
@@ -138,24 +134,9 @@ def _day_data(day: Day) -> dict[str, Any]:
 
 
 def _day_lines(day: Day) -> list[Any]:
-    rows = [
-        [
-            line.journey,
-            line.stage,
-            line.people,
-            _share(line.share),
-            line.before,
-            _share(line.before_share),
-            "" if line.target is None else f"{line.target} %",
-            {"below_target": "BELOW TARGET", "fell": "FELL"}.get(line.alert, ""),
-        ]
-        for line in day.lines
-    ]
-    columns = ["journey", "stage", "people", "share", "week before", "share", "target", ""]
+    from recall.measure.daily import COLUMNS, row_of
+
     title = f"{to_datetime(day.begins):%Y-%m-%d %H:%M} to {to_datetime(day.ends):%Y-%m-%d %H:%M} UTC"
-    lines: list[Any] = [table(columns, rows, title=title)] if rows else ["No journey is published."]
+    rows = [row_of(line) for line in day.lines]
+    lines: list[Any] = [table(COLUMNS, rows, title=title)] if rows else ["No journey is published."]
     return [*lines, *(f"ALERT {alert}" for alert in day.alerts)] if day.alerts else [*lines, "No alert."]
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}"

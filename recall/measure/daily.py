@@ -7,29 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from statistics import NormalDist
+from zoneinfo import ZoneInfo
 
+from journeys.durations import local_to_instant
 from journeys.journey import Journey
 from recall.clock import DAY, Instant
 from recall.measure.experiment import ztest
 from recall.measure.holdouts import Holdouts
-from recall.measure.horizon import zone_offset
-from recall.measure.outcomes import read_outcome
+from recall.measure.horizon import local_time
+from recall.measure.outcomes import read_ratio
 from recall.measure.ratio import Ratio
 from recall.measure.sides import Side
 from recall.measure.stages import CLICK_TARGET, LOGIN, stage_plan
+from recall.store.connect import Connection, read_fact, write_fact
 from recall.store.figures import Asked
 from recall.store.figures_days import (
     DayCount,
     Freshness,
     count_day,
     count_unapplied_receipts,
-    day_before,
     every_version,
     read_freshness,
 )
-from recall.store.figures_messages import Trouble, read_troubles
-from recall.store.versions import published_journeys
+from recall.store.figures_messages import read_troubles
+from recall.store.versions import Version, current_version, published_journeys
 
 LEAST = 30  # people at the stage before; fewer never alert
 SURE = 0.01
@@ -60,23 +63,46 @@ class DayLine:
 
 
 @dataclass(frozen=True)
-class Day:
-    """The whole look."""
+class JourneyDay:
+    """The last whole local day of one journey, by its own calendar."""
 
+    journey: str
     begins: Instant
     ends: Instant
     lines: Sequence[DayLine]
-    troubles: Sequence[Trouble]
+    is_blocked: bool  # its sample ratio
+
+    @property
+    def alerts(self) -> list[str]:
+        found = [f"{self.journey}: {line.stage}: {_WHY[line.alert]}" for line in self.lines if line.alert]
+        blocked = f"{self.journey}: the sample ratio is blocked: somebody got lost"
+        return [*found, blocked] if self.is_blocked else found
+
+
+@dataclass(frozen=True)
+class Day:
+    """The whole look."""
+
+    begins: Instant  # by the first journey's calendar
+    ends: Instant
+    journeys: Sequence[JourneyDay]
     stale: Sequence[Freshness]
-    blocked: Sequence[str]  # journeys whose sample ratio is blocked
     in_doubt: int
     receipts_waiting: int
 
     @property
+    def lines(self) -> list[DayLine]:
+        return [line for journey in self.journeys for line in journey.lines]
+
+    @property
+    def blocked(self) -> list[str]:
+        """Journeys whose sample ratio is blocked."""
+        return [journey.journey for journey in self.journeys if journey.is_blocked]
+
+    @property
     def alerts(self) -> list[str]:
         """What a person should look at, in words."""
-        found = [f"{line.journey}: {line.stage}: {_WHY[line.alert]}" for line in self.lines if line.alert]
-        found += [f"{name}: the sample ratio is blocked: somebody got lost" for name in self.blocked]
+        found = [alert for journey in self.journeys for alert in journey.alerts]
         found += [f"source {source.source} tells nothing newer than {STALE // DAY} days" for source in self.stale]
         if self.in_doubt:
             found.append(f"{self.in_doubt} messages are in doubt: run `recall reconcile`")
@@ -90,31 +116,66 @@ _WHY = {
 
 
 def read_day(asked: Asked) -> Day:
-    """The last whole local day of the first journey's calendar; every journey by its own."""
+    """Yesterday of every journey."""
     holdouts = Holdouts(asked, every_version(asked.connection))
-    lines: list[DayLine] = []
-    blocked = []
-    begins, ends = day_before(asked.now, 0)
-    for version in published_journeys(asked.connection):
-        journey = version.program.journey
-        begins, ends = day_before(asked.now, zone_offset(journey.zone, asked.now))
-        events = [LOGIN, *(event for _, event, _, _ in stage_plan(journey))]
-        today = count_day(asked, version.journey_id, begins, ends, events)
-        before = count_day(asked, version.journey_id, begins - 7 * DAY, ends - 7 * DAY, events)
-        lines += day_lines(journey, today, before)
-        if read_outcome(asked, version, holdouts).ratio.state is Ratio.BLOCKED:
-            blocked.append(journey.id)
-    troubles = read_troubles(asked, begins)
+    journeys = [read_journey_day(asked, version, holdouts) for version in published_journeys(asked.connection)]
+    begins, ends = (journeys[0].begins, journeys[0].ends) if journeys else local_day("UTC", asked.now)
     return Day(
         begins,
         ends,
-        lines,
-        troubles,
+        journeys,
         [source for source in read_freshness(asked) if asked.now - source.as_of > STALE],
-        blocked,
-        sum(trouble.messages for trouble in troubles if trouble.state == "in_doubt"),
+        sum(trouble.messages for trouble in read_troubles(asked, begins) if trouble.state == "in_doubt"),
         count_unapplied_receipts(asked),
     )
+
+
+def read_journey_day(asked: Asked, version: Version, holdouts: Holdouts) -> JourneyDay:
+    """Yesterday of one journey, held against the same weekday a week before."""
+    journey = version.program.journey
+    begins, ends = local_day(journey.zone, asked.now)
+    events = [LOGIN, *(event for _, event, _, _ in stage_plan(journey))]
+    today = count_day(asked, version.journey_id, begins, ends, events)
+    before = count_day(asked, version.journey_id, *local_day(journey.zone, asked.now, ago=8), events)
+    blocked = read_ratio(asked, version, holdouts).state is Ratio.BLOCKED
+    return JourneyDay(journey.id, begins, ends, day_lines(journey, today, before), blocked)
+
+
+def read_untold_day(connection: Connection, name: str, *, now: Instant) -> JourneyDay | None:
+    """The same of one journey, for the first run of its day: None once `day_told` noted it."""
+    version = current_version(connection, name)
+    if read_fact(connection, _fact(name)) == str(local_day(version.program.journey.zone, now)[0]):
+        return None
+    asked = Asked(connection, now=now)
+    return read_journey_day(asked, version, Holdouts(asked, every_version(connection)))
+
+
+def day_told(connection: Connection, day: JourneyDay) -> None:
+    """Noted after showing it: a run that dies in between shows it twice, and no day is lost."""
+    write_fact(connection, _fact(day.journey), str(day.begins))
+
+
+def _fact(journey: str) -> str:
+    return f"day-told:{journey}"
+
+
+def local_day(zone: str, now: Instant, *, ago: int = 1) -> tuple[Instant, Instant]:
+    """[begins, ends) of a whole local day, 1 = yesterday; 23 or 25 hours long where the clocks change."""
+    place = ZoneInfo(zone)
+    today = datetime.combine(local_time(now, zone).date(), time())  # naive on purpose: midnight on the wall
+    begins, ends = (local_to_instant(today - timedelta(days=days), place) for days in (ago, ago - 1))
+    return begins, ends
+
+
+COLUMNS = ("journey", "stage", "people", "share", "week before", "share then", "target", "alert")
+
+
+def row_of(line: DayLine) -> tuple[str | int, ...]:
+    """One line as people read it, in the order of COLUMNS."""
+    target = "" if line.target is None else f"{line.target} %"
+    alert = {"below_target": "BELOW TARGET", "fell": "FELL"}.get(line.alert, "")
+    shares = ["" if share is None else f"{share:.1%}" for share in (line.share, line.before_share)]
+    return (line.journey, line.stage, line.people, shares[0], line.before, shares[1], target, alert)
 
 
 def day_lines(journey: Journey, today: DayCount, before: DayCount) -> list[DayLine]:

@@ -16,7 +16,7 @@ from recall.measure.experiment import Comparison, Plan, compare, compare_strata,
 from recall.measure.holdouts import Holdouts
 from recall.measure.horizon import PROGRAMME, declared_looks, plan_of, week_begins, zone_offset
 from recall.measure.looks import boundary
-from recall.measure.ratio import SampleRatio, check_ratio
+from recall.measure.ratio import Ratio, SampleRatio, check_ratio
 from recall.measure.sides import Side
 from recall.measure.spent import Money, money_of, new_user_cost
 from recall.store.figures import (
@@ -73,6 +73,11 @@ class Outcome:
     new_user_cost: float | None = None
 
     @property
+    def is_blocked(self) -> bool:
+        """Somebody got lost, so nothing below may be believed."""
+        return self.ratio.state is Ratio.BLOCKED
+
+    @property
     def treated(self) -> int:
         return self.people.get(Holdout.TREATED, 0)
 
@@ -97,12 +102,25 @@ def read_outcomes(asked: Asked) -> list[Outcome]:
     return [*([programme] if programme else []), *journeys]
 
 
+Shares = Mapping[tuple[int, int], float | None]  # (version, period of its policy) -> share meant to be held out
+JOURNEYS_CONTROL = (Holdout.JOURNEY, Holdout.PROGRAMME)
+
+
+def read_ratio(asked: Asked, version: Version, holdouts: Holdouts) -> SampleRatio:
+    """Of one journey, without everything else."""
+    return _ratio(*_assigned(asked, version, holdouts), JOURNEYS_CONTROL)
+
+
+def _assigned(asked: Asked, version: Version, holdouts: Holdouts) -> tuple[list[Cohort], Shares]:
+    offset = zone_offset(version.program.journey.zone, asked.now)
+    cohorts = read_cohorts(asked, version.journey_id, offset=offset, changes=holdouts.changes)
+    return cohorts, {(c.version_id, c.period): holdouts.journey(c.version_id, c.period) for c in cohorts}
+
+
 def read_outcome(asked: Asked, version: Version, holdouts: Holdouts) -> Outcome:
     """One journey."""
     journey = version.program.journey
-    offset = zone_offset(journey.zone, asked.now)
-    cohorts = read_cohorts(asked, version.journey_id, offset=offset, changes=holdouts.changes)
-    shares = {(c.version_id, c.period): holdouts.journey(c.version_id, c.period) for c in cohorts}
+    cohorts, shares = _assigned(asked, version, holdouts)
     money = money_of(read_spending(asked, version.journey_id))
     return _outcome(
         asked,
@@ -112,7 +130,7 @@ def read_outcome(asked: Asked, version: Version, holdouts: Holdouts) -> Outcome:
         window=journey.goal.window.micros,
         cohorts=cohorts,
         shares=shares,
-        held_out=(Holdout.JOURNEY, Holdout.PROGRAMME),
+        held_out=JOURNEYS_CONTROL,
         money=money,
         passages=count_passages(asked, version.journey_id),
         attributed=read_attributed(asked, version.journey_id),
@@ -155,7 +173,7 @@ def _outcome(
     zone: str,
     window: int,
     cohorts: Sequence[Cohort],
-    shares: Mapping[tuple[int, int], float | None],
+    shares: Shares,
     held_out: tuple[Holdout, ...],
     money: Money,
     passages: int,
@@ -192,7 +210,7 @@ def _outcome(
 
 def _compare(
     cohorts: Sequence[Cohort],
-    shares: Mapping[tuple[int, int], float | None],
+    shares: Shares,
     held_out: tuple[Holdout, ...],
     *,
     ratio: SampleRatio,
@@ -221,9 +239,7 @@ def _sides(cohorts: Iterable[Cohort], held_out: tuple[Holdout, ...]) -> tuple[Si
     return treated, control
 
 
-def _ratio(
-    cohorts: Sequence[Cohort], shares: Mapping[tuple[int, int], float | None], held_out: tuple[Holdout, ...]
-) -> SampleRatio:
+def _ratio(cohorts: Sequence[Cohort], shares: Shares, held_out: tuple[Holdout, ...]) -> SampleRatio:
     """Everybody assigned, open windows too."""
     treated, control = _sides(cohorts, held_out)
     observed = {"treated": treated.people, "holdout": control.people}

@@ -55,7 +55,7 @@ def read_hazards(rows: Iterable[Row], *, file: str, contacts: str, goal: str) ->
     for line, cells in rows:
         text = cells[contacts].strip()
         if not (text.isascii() and text.isdigit()) or len(text) > 6:
-            raise _bad(file, line, contacts, f"{text[:20]!r} is not a number of contacts", "write 0, 1, 2 …")
+            raise _bad(file, line, contacts, "the value is not a number of contacts", "write 0, 1, 2 …")
         people[int(text)] += 1
         successes[int(text)] += _yes(file, line, goal, cells[goal])
     return hazards_of(people, successes)
@@ -67,7 +67,7 @@ def _yes(file: str, line: int, column: str, text: str) -> int:
         return 1
     if word in _NO:
         return 0
-    raise _bad(file, line, column, f"{text[:20]!r} is neither yes nor no", "write yes or no, true or false, 1 or 0")
+    raise _bad(file, line, column, "the value is neither yes nor no", "write yes or no, true or false, 1 or 0")
 
 
 def _number(file: str, line: int, column: str, text: str) -> float:
@@ -76,7 +76,7 @@ def _number(file: str, line: int, column: str, text: str) -> float:
     except ValueError:
         number = float("nan")
     if not isfinite(number):
-        raise _bad(file, line, column, f"{text[:20]!r} is not a number", "write such as 12.50, or leave it empty")
+        raise _bad(file, line, column, "the value is not a number", "write such as 12.50, or leave it empty")
     return number
 
 

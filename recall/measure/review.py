@@ -14,7 +14,6 @@ from recall.clock import DAY, Instant
 from recall.measure.holdouts import Holdouts
 from recall.measure.outcomes import Outcome, read_outcome, read_programme
 from recall.measure.passage import Passage, policy_of, read_passage
-from recall.measure.ratio import Ratio
 from recall.measure.splits import SplitResult, read_splits
 from recall.store.connect import Store
 from recall.store.figures import Asked
@@ -65,7 +64,7 @@ class Review:
 
     @property
     def blocked(self) -> list[str]:
-        return [outcome.name for outcome in self.outcomes if outcome.ratio.state is Ratio.BLOCKED]
+        return [outcome.name for outcome in self.outcomes if outcome.is_blocked]
 
     @property
     def in_doubt(self) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, case, exists, func, select
 
 from journeys.words import Holdout
-from recall.clock import DAY, Instant
+from recall.clock import Instant
 from recall.store import schema
 from recall.store.figures import SENT, WEEK, Asked
 from recall.store.versions import Version, read_version
@@ -159,12 +159,6 @@ def _day_stages(asked: Asked, journey_id: int, begins: Instant, ends: Instant, e
         .group_by(_V.c.name),
     )
     return dict.fromkeys(events, 0) | {name: count for name, count in rows}
-
-
-def day_before(now: Instant, offset: int) -> tuple[Instant, Instant]:
-    """The last whole local day before now."""
-    ends = (now + offset) // DAY * DAY - offset
-    return ends - DAY, ends
 
 
 def last_audience(connection: Connection, journey: str) -> int | None:

@@ -31,7 +31,7 @@ def test_every_definition_that_can_be_linked_is_written(lang: str):
 
 
 def test_every_text_the_page_asks_for_is_there():
-    source = "".join(path.read_text() for path in [*ROOM.glob("*.py"), *ROOM.glob("report/*.j2")])
+    source = "".join(path.read_text() for path in [*ROOM.rglob("*.py"), *ROOM.glob("report/*.j2")])
     asked = set(re.findall(r"words\(\s*['\"]([a-z0-9_.]+)['\"]", source))
     assert asked
     assert asked <= set(read_texts("en")["texts"])
