@@ -63,6 +63,7 @@ _SHARED = [
     click.option("--source", help="Name of the source, for freshness and for ids of events."),
     click.option("--as-of", metavar="TIME", help="Up to when the file tells [newest event]."),
     click.option("--rejects", type=click.Path(file_okay=False, path_type=Path), help="Folder for rejects."),
+    click.option("--why", default="", help="The reason, kept with your name for the audit."),
 ]
 _region = click.option("--region", metavar="CC", help="Country of phones without country code, such as CN.")
 _default_zone = click.option("--default-zone", metavar="ZONE", help="Zone of users of whom nothing tells it.")
@@ -167,7 +168,7 @@ def import_suppressions_(app: App, /, file: Path | None, none: bool, **options: 
     if none == (file is not None):
         raise click.UsageError("give a FILE, or --none if there are no suppressions")
     if file is None:
-        return _declare_none(app)
+        return _declare_none(app, options["why"])
     from recall.intake import import_suppressions
 
     despite_rejects = options.pop("despite_rejects")
@@ -175,14 +176,14 @@ def import_suppressions_(app: App, /, file: Path | None, none: bool, **options: 
     return _import(app, file, options, import_suppressions, region=region, despite_rejects=despite_rejects)
 
 
-def _declare_none(app: App) -> int:
+def _declare_none(app: App, why: str) -> int:
     from recall.store.controls import record_action
     from recall.store.suppressions import declare_suppressions
 
     at = app.clock.now()
     with app.store.writing() as connection:
         declare_suppressions(connection, "none", at=at)
-        record_action(connection, "declare", "no suppressions", who=app.who, why="", at=at)
+        record_action(connection, "declare", "no suppressions", who=app.who, why=why, at=at)
     app.output.answer({"suppressions": "none"}, "Noted with your name: there are no suppressions to import.")
     return 0
 
@@ -210,16 +211,21 @@ def import_history_(app: App, /, file: Path, **options: Any) -> int:
 
 
 def _import(app: App, /, file: Path, options: dict[str, Any], verb: Callable[..., ImportReport], **more: Any) -> int:
+    from recall.intake.loading import plain_name
     from recall.intake.times import read_stated
+    from recall.store.controls import record_action
 
     mapping = _mapping(options)
-    as_of = options["as_of"]
+    as_of, at = options["as_of"], app.clock.now()
+    with app.store.writing() as connection:  # before the first row: what an interruption leaves has an author, too
+        verb_said = f"import {verb.__name__.removeprefix('import_')}"
+        record_action(connection, verb_said, plain_name(file), who=app.who, why=options["why"], at=at)
     with app.output.progress(f"reading {file.name}", file.stat().st_size) as advance:
         report = verb(
             app.store,
             file,
             mapping,
-            now=app.clock.now(),
+            now=at,
             rejects=options["rejects"] or app.settings.var_dir / "rejects",
             as_of=read_stated(as_of, mapping.time_reading) if as_of else None,
             progress=advance,

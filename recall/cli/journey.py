@@ -228,8 +228,9 @@ def _play_verdict(played: list[Played], failed: list[Played]) -> str:
 @journey.command()
 @click.argument("ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every journey and policy of the project.")
+@click.option("--why", default="", help="The reason, kept with your name for the audit.")
 @pass_app
-def publish(app: App, ids: tuple[str, ...], everything: bool) -> None:
+def publish(app: App, ids: tuple[str, ...], everything: bool, why: str) -> None:
     """Publish journeys IDS (with the policies they name), or everything, in one transaction.
 
     Workers execute published versions only. People already inside go on in the version they entered; policies are
@@ -245,7 +246,7 @@ def publish(app: App, ids: tuple[str, ...], everything: bool) -> None:
     if bool(ids) == everything:
         raise click.UsageError("name the journeys to publish, or publish all: recall journey publish --all")
     project = read_project(app)
-    done = publish_project(app.store, project, now=app.clock.now(), who=app.who, only=ids or None)
+    done = publish_project(app.store, project, now=app.clock.now(), who=app.who, why=why, only=ids or None)
     data = {
         "new": [{"journey": version.name, "version": version.number} for version in done.new],
         "unchanged": [version.name for version in done.unchanged],

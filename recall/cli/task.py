@@ -66,8 +66,9 @@ def export(app: App, file: Path, journey: str) -> None:
 
 @task.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--why", default="", help="The reason, kept with your name for the audit.")
 @pass_app
-def import_(app: App, file: Path) -> int:
+def import_(app: App, file: Path, why: str) -> int:
     """Take back what came of tasks: columns `ref` and `outcome`, maybe `user` and `at` (a time with its zone).
 
     Lines without an outcome stay open; a line that does not fit is told and the others are taken. Importing twice
@@ -78,10 +79,13 @@ def import_(app: App, file: Path) -> int:
       recall task import tasks.csv
     """
     from recall.engine.worklist import expire, take_outcomes
+    from recall.store.controls import record_action
 
     setup = reading_setup(app)
     rows, unreadable = _read(file)
     taken = take_outcomes(setup, rows)
+    with app.store.writing() as connection:
+        record_action(connection, "import outcomes", f"{taken.recorded}", who=app.who, why=why, at=app.clock.now())
     expired = expire(setup)
     problems = sorted([*unreadable, *taken.problems])
     lines = [

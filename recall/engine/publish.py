@@ -27,7 +27,7 @@ class Published:
 
 
 def publish_project(
-    store: Store, project: Project, *, now: Instant, who: str, only: Collection[str] | None = None
+    store: Store, project: Project, *, now: Instant, who: str, why: str = "", only: Collection[str] | None = None
 ) -> Published:
     """Publish every journey (or `only` these) and the policies they name, in one transaction.
 
@@ -38,11 +38,11 @@ def publish_project(
     done = Published()
     with store.writing() as connection:
         for policy in _policies(project, wanted, only):
-            _publish_policy(connection, policy, done, now=now, who=who)
+            _publish_policy(connection, policy, done, now=now, who=who, why=why)
         before = {version.name: version for version in published_journeys(connection)}
         for name in wanted:
             version = publish_version(connection, programs[name], now=now, who=who)
-            _note(connection, version, before.get(name), done, now=now, who=who)
+            _note(connection, version, before.get(name), done, now=now, who=who, why=why)
         done.left = sorted(set(before) - set(programs))
     return done
 
@@ -65,18 +65,27 @@ def _policies(project: Project, journeys: list[str], only: Collection[str] | Non
     return [policy.noun for name, policy in sorted(project.policies.items()) if only is None or name in named]
 
 
-def _publish_policy(connection: Connection, policy: Policy, done: Published, *, now: Instant, who: str) -> None:
+def _publish_policy(
+    connection: Connection, policy: Policy, done: Published, *, now: Instant, who: str, why: str
+) -> None:
     before = read_hash(connection, policy.id)
     if publish_policy(connection, policy, now=now).hash != before:
         done.policies.append(policy.id)
-        record_action(connection, "publish policy", policy.id, who=who, why="", at=now)
+        record_action(connection, "publish policy", policy.id, who=who, why=why, at=now)
 
 
 def _note(
-    connection: Connection, version: Version, before: Version | None, done: Published, *, now: Instant, who: str
+    connection: Connection,
+    version: Version,
+    before: Version | None,
+    done: Published,
+    *,
+    now: Instant,
+    who: str,
+    why: str,
 ) -> None:
     if before is not None and before.id == version.id:
         done.unchanged.append(version)
         return
     done.new.append(version)
-    record_action(connection, "publish journey", f"{version.name} version {version.number}", who=who, why="", at=now)
+    record_action(connection, "publish journey", f"{version.name} version {version.number}", who=who, why=why, at=now)

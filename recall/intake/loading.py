@@ -6,6 +6,7 @@ because nothing is taken twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +24,14 @@ from recall.store.imports import note_source, record_import
 CHUNK = 5_000  # rows per transaction
 Item = TypeVar("Item")
 Progress = Callable[[int], None]  # told after each chunk how many bytes more were read
+
+
+_PERSONAL = re.compile(r"\+?\d{9,}|[^\s@]+@[^\s@]+")  # a phone, an e-mail; a date has eight digits
+
+
+def plain_name(file: Path) -> str:
+    """What a file is called, without whom somebody called it after."""
+    return _PERSONAL.sub("x", file.stem)
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ class Job(Generic[Item]):
         refuse_unknown_fields(self.mapping, self.kind.fields, file=file.name)
         with open_sheet(file, self.mapping.layout, wanted=self.mapping.wanted) as sheet:
             found = plan(self.mapping, self.kind.fields, sheet.columns, file=file.name)
-            name = f"{self.kind.name}-{file.stem[:60]}-{sheet.hash[:8]}"
+            name = f"{self.kind.name}-{plain_name(file)[:60]}-{sheet.hash[:8]}"
             with Rejects(self.rejects, name, sheet.columns) as rejects:
                 counts = self._load(sheet, make_reader(found), rejects)
         self._note(sheet, counts)
