@@ -18,7 +18,7 @@ from recall.store.cases import GatePass, gate_passes
 from recall.store.gate import Gate, prepare
 from recall.store.gate_pass import Passed, pass_gate
 from recall.store.gate_rows import Page
-from recall.store.routes import Grant, grant
+from recall.store.routes import Grant, give_back, grant
 from recall.store.versions import Version
 
 SENDER_SECONDS = 4.0  # a chunk holds at most what the sender takes in this time
@@ -126,6 +126,7 @@ def send_chunk(setup: Setup, gate: Gate, page: Page, granted: Grant) -> tuple[Pa
     started = elapsed_seconds()
     with setup.store.writing() as connection:
         passed = pass_gate(connection, gate, page, now=setup.clock.now(), lane=granted.lane, refs=setup.refs)
+        give_back(connection, granted, used=len(passed.calls))
     if not passed.calls:
         return passed, []
     if setup.marker is not None:

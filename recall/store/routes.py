@@ -40,6 +40,7 @@ class Grant:
     messages: int
     again_at: Instant | None = None
     is_probe: bool = False  # this provider failed lately: one message shows whether it works again
+    tokens: int = 0  # taken from the sender's bucket; what the gate does not use goes back
 
 
 def grant(connection: Connection, route: Route, *, brand: str, want: int, now: Instant, paced: bool) -> Grant:
@@ -88,7 +89,14 @@ def _take(
     mine = (_S.c.provider == provider, _S.c.sender == sender)
     connection.execute(_S.update().where(*mine).values(tokens=levels[sender] - taken, refilled_at=now))
     again_at = None if taken else now + int(SECOND / per_second) + 1
-    return Grant(Lane(provider, sender), taken, again_at)
+    return Grant(Lane(provider, sender), taken, again_at, tokens=taken)
+
+
+def give_back(connection: Connection, granted: Grant, *, used: int) -> None:
+    """Fewer passed the gate than might have left: else one message due would cost its sender four seconds."""
+    if granted.tokens > used:
+        mine = (_S.c.provider == granted.lane.provider, _S.c.sender == granted.lane.sender)
+        connection.execute(_S.update().where(*mine).values(tokens=_S.c.tokens + (granted.tokens - used)))
 
 
 def _buckets(

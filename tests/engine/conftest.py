@@ -93,13 +93,15 @@ class Scene:
             publish_policy(connection, rules, now=self.now)
             return publish_version(connection, program, now=self.now, who="test")
 
-    def add_user(self, user: str, *, zone: str = "Asia/Shanghai", phone: str | None = None, **about: Any) -> int:
+    def add_user(
+        self, user: str, *, zone: str = "Asia/Shanghai", phone: str | None = None, region: str = "CN", **about: Any
+    ) -> int:
         """A person who may be sent everything: phone, token, consents, eligible."""
         number = phone or f"+86138{int.from_bytes(user.encode(), 'big') % 10**8:08d}"
         consents = about.pop("consents", ("sms", "email", "call", "task"))
         new = NewUser(
             user,
-            phone=NewAddress(number, region="CN"),
+            phone=NewAddress(number, region=region),
             push=NewAddress(f"token-{user}", subkind="fcm_token"),
             zones=(zone,) if zone else (),
             locale="zh-CN",

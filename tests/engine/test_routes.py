@@ -109,6 +109,18 @@ def test_senders_share_the_load_and_nobody_gets_more_than_their_rate(scene: Scen
     assert ask(scene).messages == 40, "a bucket holds four seconds, however long nobody asked"
 
 
+def test_what_the_gate_does_not_use_goes_back_to_the_sender(scene: Scene) -> None:
+    provider = Scripted()
+    provider.caps = replace(provider.caps, simulated=False)
+    scene.setup = replace(scene.setup, providers={"outbox": provider})
+    scene.add_user("u1")
+    scene.enrol(scene.publish(ONE), "u1")
+    scene.run()
+    with scene.store.reading() as connection:
+        (sender,) = connection.execute(select(schema.senders)).all()
+    assert (len(provider.calls), sender.tokens) == (1, 4 * 100 - 1)
+
+
 def test_a_throttled_sender_rests_as_a_whole(scene: Scene) -> None:
     lane = ask(scene).lane
     with scene.store.writing() as connection:

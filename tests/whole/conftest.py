@@ -6,16 +6,14 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-import yaml
 from sqlalchemy import select
 
 from journeys.project import load_project
@@ -31,41 +29,12 @@ from recall.store.versions import current_version
 from recall.web.app import create_app
 from recall.web.loop import Reconciler
 from recall.web.signatures import sign, sign_card
-from tests.engine.conftest import SHIPPED, Scene
+from tests.engine.conftest import Scene
+from tests.whole.project import write_project
 from tests.whole.twilio_speaks import Twilio
 
 SECRET = "a secret of the host system"
-LINK = "https://shop.example.com/loan"
 PHONE_BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/604.1"
-ENTRY = """
-schema: recall.journey/v1
-id: settled-30d
-title: Loan settled, not borrowed again in 30 days
-policy: cn-consumer-finance
-entry:
-  anchor: loan_settled
-  audience:
-    all:
-      - {did: loan_settled, between: [30d, 60d]}
-      - {did_not: loan_drawn, since: loan_settled}
-goal: {event: loan_drawn, window: 28d, value: amount}
-"""
-WORDS = """
-schema: recall.template/v1
-id: words
-push: {zh-CN: {title: 欢迎回来, body: 您的额度随时待命，点击查看。}}
-sms: {zh-CN: {body: "【{{ brand }}】欢迎回来：{{ link }} 拒收请回复R"}}
-email:
-  zh-CN:
-    subject: 欢迎回来
-    body: "您好，\\n{{ link }}\\n{{ brand }}\\n退订：{{ opt_out_link }}"
-    html: "<p>您好，<a href='{{ link }}'>查看</a></p><p>{{ brand }} <a href='{{ opt_out_link }}'>退订</a></p>"
-call:
-  zh-CN:
-    body: 您好，这里是{{ brand }}的自动语音来电。您的额度仍可使用。如需了解请按1，不再接听此类来电请按9。
-in_app: {zh-CN: {title: 欢迎回来, body: 您的额度随时待命。}}
-task: {zh-CN: {title: 回访, body: 请询问新额度是否合适。}}
-"""
 
 
 @dataclass
@@ -147,18 +116,6 @@ class Whole(Scene):
 Begin = Callable[..., Whole]
 
 
-def write_project(folder: Path, steps: str, routes: Mapping[str, Any], *, words: str = WORDS) -> None:
-    """A journey of these steps, the shipped policy with these routes and nobody held out, and the words."""
-    for name in ("journeys", "policies", "templates"):
-        (folder / name).mkdir()
-    (folder / "journeys" / "settled-30d.yaml").write_text(f"{ENTRY}steps:\n{steps}")
-    (folder / "templates" / "words.yaml").write_text(words)
-    policy = yaml.safe_load((SHIPPED / "policies" / "cn-consumer-finance.yaml").read_text())
-    policy["routes"] = {**policy["routes"], **routes}
-    del policy["holdout"]
-    (folder / "policies" / "cn-consumer-finance.yaml").write_text(yaml.safe_dump(policy, allow_unicode=True))
-
-
 @contextmanager
 def served(setup: Setup, settings: Settings, listening: socket.socket) -> Iterator[None]:
     """The whole web door on its socket, as `recall serve` opens it."""
@@ -180,7 +137,7 @@ def served(setup: Setup, settings: Settings, listening: socket.socket) -> Iterat
 
 @contextmanager
 def whole_way(store: Store, settings: Settings, clock: FixedClock, steps: str, **how: Any) -> Iterator[Whole]:
-    """Write, publish and serve; `routes` by channel, `options` by provider, as an adopter would set them."""
+    """Write, publish and serve: `routes` by channel (`abroad`: in the US), `options` by provider."""
     now = clock.now()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         settings = settings.model_copy(
@@ -191,7 +148,7 @@ def whole_way(store: Store, settings: Settings, clock: FixedClock, steps: str, *
                 "allow_weak_durability": True,  # of the tests' PostgreSQL
             }
         )
-        write_project(settings.project_dir, steps, how.get("routes", {}))
+        write_project(settings.project_dir, steps, how.get("routes", {}), abroad=how.get("abroad"))
         publish_project(store, load_project(settings.project_dir), now=now, who="test")
         with store.writing() as connection:
             declare_suppressions(connection, "none", at=now)

@@ -8,7 +8,8 @@ from journeys.words import CHANNEL_BIT, Channel
 from recall.clock import DAY, HOUR, MINUTE
 from recall.store import schema
 from recall.store.connect import Store
-from tests.whole.conftest import LINK, Begin, Whole
+from tests.whole.conftest import Begin, Whole
+from tests.whole.project import LINK
 from tests.whole.twilio_speaks import Taken, Twilio, words_of
 
 STEPS = f"""

@@ -16,7 +16,8 @@ from recall.store import schema
 from recall.store.connect import Store
 from recall.store.people import NewAddress
 from tests.providers.test_sendgrid_email import KEY, Far
-from tests.whole.conftest import LINK, Begin, Whole
+from tests.whole.conftest import Begin, Whole
+from tests.whole.project import LINK
 
 STEPS = f"""
   - {{email: words, link: "{LINK}"}}

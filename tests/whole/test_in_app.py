@@ -6,7 +6,8 @@ import pytest
 
 from recall.clock import DAY, MINUTE
 from recall.store.connect import Store
-from tests.whole.conftest import LINK, Begin, Whole
+from tests.whole.conftest import Begin, Whole
+from tests.whole.project import LINK
 
 STEPS = f"""
   - {{in_app: words, id: card, link: "{LINK}"}}

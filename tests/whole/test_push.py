@@ -11,7 +11,8 @@ from recall.store import schema
 from recall.store.connect import Store
 from recall.store.people import NewAddress
 from tests.providers.test_fcm_push import DEAD, Far, account
-from tests.whole.conftest import LINK, Begin, Whole
+from tests.whole.conftest import Begin, Whole
+from tests.whole.project import LINK
 from tests.whole.twilio_speaks import Twilio
 
 STEPS = f"""

@@ -9,7 +9,8 @@ import pytest
 from recall.clock import DAY, HOUR, MINUTE
 from recall.store.connect import Store
 from tests.providers.vendor import reply, taken
-from tests.whole.conftest import LINK, Begin, Whole
+from tests.whole.conftest import Begin, Whole
+from tests.whole.project import LINK
 from tests.whole.twilio_speaks import Twilio
 
 STEPS = f"""

@@ -11,7 +11,8 @@ from recall.clock import DAY, HOUR
 from recall.store.connect import Store
 from tests.cli.conftest import Recall
 from tests.cli.conftest import recall as recall
-from tests.whole.conftest import LINK, Begin, Whole
+from tests.whole.conftest import Begin, Whole
+from tests.whole.project import LINK
 
 STEPS = f"""
   - task: words
