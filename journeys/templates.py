@@ -8,10 +8,10 @@ once; a missing or empty value is a refusal of that person's message, never an e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -233,14 +233,17 @@ def amount(value: str) -> str:
 # --- rendering ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """What one person will read; `title` is the subject of an e-mail, a missing part is empty."""
 
-    title: str = field(repr=False)  # texts may name the person
-    body: str = field(repr=False)
-    html: str = field(repr=False)
+    title: str
+    body: str
+    html: str
     locale: str
+
+    def __repr__(self) -> str:
+        """Texts may name the person."""
+        return f"Rendered({self.locale})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from recall.engine.spool import spool
 from recall.errors import ChannelDown, StoreBusy, Transient
 from recall.store.gate import Gate
 from recall.store.gate_pass import Call, Passed
+from recall.store.gate_rows import Row
 from recall.store.ledger import Answer, outage, settle
 from recall.store.policies import live_policies
 from recall.store.routes import Lane, note_failure, note_success, reassign, slow_down
@@ -31,7 +32,7 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
     `started` is `elapsed_seconds()` before the gate.
     """
     route = gate.of.policy.routes[gate.of.channel]
-    outbound = [to_outbound(gate, call, passed.lane) for call in passed.calls]
+    outbound = to_outbound(gate, passed.calls, passed.lane)
     _refuse_late(setup, outbound, started)
     outbound = confirm_chunk(setup, gate, outbound)
     _refuse_late(setup, outbound, started)  # the host's answer took its time too
@@ -55,31 +56,29 @@ def _refuse_late(setup: Setup, outbound: Sequence[Outbound], started: float) -> 
         )
 
 
-def to_outbound(gate: Gate, call: Call, lane: Lane) -> Outbound:
-    """The committed row as the provider gets it."""
-    of, row, rendered = gate.of, call.decision.row, call.decision.rendered
-    assert rendered is not None  # the gate rendered every row it let go
-    return Outbound(
-        ref=call.ref,
-        channel=of.channel,
-        user=row.host_id,
-        address=Address(of.address_kind, row.address or ""),
-        content=Content(rendered.body, rendered.title, rendered.html, call.decision.link, rendered.locale),
-        sender=lane.sender,
-        not_after=call.not_after,
-        meta=_meta(gate, call, lane),
-    )
+def to_outbound(gate: Gate, calls: Sequence[Call], lane: Lane) -> list[Outbound]:
+    """The committed rows as the provider gets them."""
+    channel, kind = gate.of.channel, gate.of.address_kind
+    names = {"journey": gate.of.version.name, "step": gate.of.node.name}
+    outbound = []
+    for ref, decision, not_after in calls:
+        row, rendered = decision.row, decision.rendered
+        assert rendered is not None  # the gate rendered every row it let go
+        content = Content(rendered.body, rendered.title, rendered.html, decision.link, rendered.locale)
+        meta = names | _doors(gate, row, ref, lane)
+        address = Address(kind, row.address or "")
+        outbound.append(Outbound(ref, channel, row.host_id, address, content, lane.sender, not_after, meta))
+    return outbound
 
 
-def _meta(gate: Gate, call: Call, lane: Lane) -> dict[str, str]:
-    """What travels along: names of journey and step, and our own doors where there are any."""
-    of, row = gate.of, call.decision.row
-    meta = {"journey": of.version.name, "step": of.node.name, "group": str(row.grp)}
+def _doors(gate: Gate, row: Row, ref: str, lane: Lane) -> dict[str, str]:
+    """What else travels along: the attempt group, and our own doors where there are any."""
+    of, meta = gate.of, {"group": str(row.grp)}
     if gate.doors is not None:
-        meta["callback"] = gate.doors.hook(lane.provider, call.ref)
+        meta["callback"] = gate.doors.hook(lane.provider, ref)
         meta["unsubscribe"] = gate.doors.preferences(row.user_id, row.address_id, of.channel)
         if of.channel is Channel.CALL:
-            meta["voice"] = gate.doors.voice(lane.provider, call.ref)
+            meta["voice"] = gate.doors.voice(lane.provider, ref)
     return meta
 
 

@@ -6,14 +6,11 @@ The hot path only; everything else uses SQLAlchemy's statements.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, Double, Integer, Table, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
-
-_PG_TYPES = {BigInteger: "bigint", Integer: "integer", Boolean: "boolean", Double: "double precision"}
 
 
 def is_postgresql(connection: Connection) -> bool:
@@ -34,7 +31,11 @@ def among(connection: Connection, column: ColumnElement[int], name: str) -> Colu
 
 def ids_parameter(connection: Connection, ids: Iterable[int]) -> Any:
     """The value for a parameter of `among`."""
-    return list(ids) if is_postgresql(connection) else json.dumps(list(ids))
+    return list(ids) if is_postgresql(connection) else _json_list(ids)
+
+
+def _json_list(ids: Iterable[int]) -> str:
+    return f"[{','.join(map(str, ids))}]"
 
 
 def update_ids(
@@ -50,11 +51,11 @@ def update_ids(
     key = next(iter(table.primary_key.columns)).name
     mark = "%({})s" if postgresql else ":{}"
     sets = ", ".join(f"{c} = {v.text if isinstance(v, Sql) else mark.format(c)}" for c, v in changes.items())
-    member = "= any(%(ids)s)" if postgresql else "in (select value from json_each(:ids))"
+    member = "= any(%(ids)s::bigint[])" if postgresql else "in (select value from json_each(:ids))"
     parameters = {c: v for c, v in changes.items() if not isinstance(v, Sql)}
     cursor = driver(connection).execute(
         f"update {table.name} set {sets} where {key} {member}{' and ' + only if only else ''}",
-        parameters | {"ids": ids_parameter(connection, ids)},
+        parameters | {"ids": f"{{{','.join(map(str, ids))}}}" if postgresql else _json_list(ids)},
     )
     return int(cursor.rowcount)
 
@@ -86,36 +87,53 @@ def update_rows(
     *,
     key: str,
     columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    rows: Sequence[Sequence[str | None]],
+    same: Mapping[str, Any],
     only: str = "",
 ) -> int:
-    """Give each row (found by `key`, first in each tuple) its own values; returns how many changed."""
+    """Give each row (found by `key`, first in each tuple) texts of its own, and all of them what is the same.
+
+    Returns how many rows changed.
+    """
     if not rows:
         return 0
     if is_postgresql(connection):
-        return _update_unnest(connection, table, key, columns, rows, only)
-    sets = ", ".join(f"{column} = ?" for column in columns)
+        return _update_unnest(connection, table, (key, *columns), rows, same, only)
+    sets = ", ".join(f"{column} = ?" for column in (*columns, *same))
+    shared = tuple(same.values())
     cursor = driver(connection).executemany(
         f"update {table.name} set {sets} where {key} = ?{' and ' + only if only else ''}",
-        [(*row[1:], row[0]) for row in rows],
+        [(*row[1:], *shared, row[0]) for row in rows],
     )
     return int(cursor.rowcount)
 
 
 def _update_unnest(
-    connection: Connection, table: Table, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], only: str
+    connection: Connection,
+    table: Table,
+    names: Sequence[str],
+    rows: Sequence[Sequence[str | None]],
+    same: Mapping[str, Any],
+    only: str,
 ) -> int:
-    names = (key, *columns)
-    arrays = ", ".join(f"%s::{_pg_type(table, name)}[]" for name in names)
-    sets = ", ".join(f"{column} = new.{column}" for column in columns)
+    lists = ", ".join(["string_to_array(%s, %s, %s)"] * len(names))
+    sets = ", ".join([*(f"{name} = new.{name}" for name in names[1:]), *(f"{name} = %s" for name in same)])
+    texts = [part for column in zip(*rows, strict=True) for part in (_joined(column), _END, _NULL)]
     cursor = driver(connection).execute(
-        f"update {table.name} set {sets} from unnest({arrays}) as new({', '.join(names)}) "
-        f"where {table.name}.{key} = new.{key}{' and ' + only if only else ''}",
-        [list(column) for column in zip(*rows, strict=True)],
+        f"update {table.name} set {sets} from (select * from unnest({lists})) as new({', '.join(names)}) "
+        f"where {table.name}.{names[0]} = new.{names[0]}{' and ' + only if only else ''}",
+        [*same.values(), *texts],
     )
     return int(cursor.rowcount)
 
 
-def _pg_type(table: Table, name: str) -> str:
-    kind = table.c[name].type
-    return next((sql for python, sql in _PG_TYPES.items() if type(kind) is python), "text")
+_END, _NULL = "\x1e", "\x1f"  # between two texts, and instead of one
+
+
+def _joined(column: Sequence[str | None]) -> str:
+    """Texts as one, which the server cuts up again: several times cheaper than an array parameter."""
+    texts = [_NULL if text is None else text for text in column]
+    joined = _END.join(texts)
+    if joined.count(_END) != len(texts) - 1 or joined.count(_NULL) != column.count(None):
+        return _END.join(_NULL if text is None else text.replace(_END, " ").replace(_NULL, " ") for text in column)
+    return joined

@@ -22,7 +22,7 @@ from recall.store import schema
 from recall.store.audience import Cutoffs, Scope, compile_rule
 from recall.store.bulk import Sql, update_ids
 from recall.store.connect import Store
-from recall.store.moves import Mover, Road, end, move, place
+from recall.store.moves import Road, Start, end, move, place
 from recall.store.outcomes import act_on_outcome
 from recall.store.policies import LivePolicy
 from recall.store.versions import Version
@@ -42,9 +42,6 @@ class Due(NamedTuple):
     base_at: Instant
     until_at: Instant | None
     answer: Any  # what the step asks: index of the case, whether it is satisfied, a date, an outcome
-
-    def mover(self, base_at: Instant | None = None) -> Mover:
-        return Mover(self.id, self.zone_id, self.waited_since if base_at is None else base_at, self.due_at)
 
     @property
     def waited_since(self) -> Instant:
@@ -68,7 +65,12 @@ class Turn:
         zones = self.road.zones.get(due.zone_id, ())
         return zones[0] if zones else ZoneInfo(self.road.version.program.journey.zone)
 
-    def go(self, movers: Sequence[Mover], way: Way) -> None:
+    def go(self, rows: Sequence[Due], way: Way, *, base_at: Instant | None = None) -> None:
+        """Send them along a way; waits count from `base_at`, else from where they waited on their way here."""
+        movers: dict[Start, list[int]] = defaultdict(list)
+        for row in rows:
+            base = row.waited_since if base_at is None else base_at
+            movers[Start(row.zone_id, base, row.due_at)].append(row.id)
         move(self.connection, self.road, movers, way, now=self.now)
 
 
@@ -163,14 +165,14 @@ _NEVER_ANSWERED = ("refused", "not_sent", "cancelled")
 
 def _branch(turn: Turn, rows: Sequence[Due]) -> None:
     assert isinstance(turn.node, BranchNode)  # dispatched by type
-    taken: dict[int | None, list[Mover]] = defaultdict(list)
+    taken: dict[int | None, list[Due]] = defaultdict(list)
     for row in rows:
-        taken[row.answer].append(row.mover())
-    for index, movers in taken.items():
+        taken[row.answer].append(row)
+    for index, people in taken.items():
         if index is None:  # no case holds and there is no else
-            end(turn.connection, [mover.enrolment_id for mover in movers], End.FINISHED, now=turn.now)
+            end(turn.connection, [row.id for row in people], End.FINISHED, now=turn.now)
         else:
-            turn.go(movers, turn.node.cases[index][1])
+            turn.go(people, turn.node.cases[index][1])
 
 
 def _split(turn: Turn, rows: Sequence[Due]) -> None:
@@ -183,7 +185,7 @@ def _split(turn: Turn, rows: Sequence[Due]) -> None:
     for name, _, way in node.arms:
         if name in taken:
             _note_arm(turn.connection, taken[name], f"{node.name}={name}")
-            turn.go([row.mover() for row in taken[name]], way)
+            turn.go(taken[name], way)
 
 
 def _note_arm(connection: Connection, rows: Sequence[Due], chosen: str) -> None:
@@ -195,7 +197,7 @@ def _note_arm(connection: Connection, rows: Sequence[Due], chosen: str) -> None:
 def _until(turn: Turn, rows: Sequence[Due]) -> None:
     assert isinstance(turn.node, UntilNode)  # dispatched by type
     over = [row for row in rows if row.answer or (row.until_at is not None and row.until_at <= turn.now)]
-    turn.go([row.mover(turn.now) for row in over], turn.node.next)
+    turn.go(over, turn.node.next, base_at=turn.now)
     gone = {row.id for row in over}
     _rest(turn, [row for row in rows if row.id not in gone], turn.node.at_most)
 
@@ -204,7 +206,7 @@ def _until_date(turn: Turn, rows: Sequence[Due]) -> None:
     """Rests until the date; without one (or when it has passed) the user goes on at once."""
     assert isinstance(turn.node, UntilDateNode)  # dispatched by type
     over = [row for row in rows if row.answer is None or row.answer <= turn.now]
-    turn.go([row.mover(turn.now) for row in over], turn.node.next)
+    turn.go(over, turn.node.next, base_at=turn.now)
     for row in rows:
         if row.answer is not None and row.answer > turn.now:
             _rest_until(turn.connection, [row.id], until_at=row.answer)
@@ -239,13 +241,13 @@ def _after_outcome(turn: Turn, node: OutcomeNode, outcome: str, people: Sequence
     rest = [row for row in people if row.id not in tried]
     action = node.actions.get(outcome, "continue")
     if isinstance(action, Way):
-        turn.go([row.mover(turn.now) for row in rest], action)
+        turn.go(rest, action, base_at=turn.now)
         return
     ending = act_on_outcome(turn.connection, turn.store, action, [row.id for row in rest], node.of, now=turn.now)
     if ending is not None:
         end(turn.connection, [row.id for row in rest], ending, now=turn.now)
     else:
-        turn.go([row.mover(turn.now) for row in rest], node.next)
+        turn.go(rest, node.next, base_at=turn.now)
 
 
 def _attempts_made(connection: Connection, step_id: int, enrolments: Sequence[int]) -> dict[int, int]:

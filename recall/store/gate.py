@@ -31,9 +31,9 @@ from recall.store.audience import Cutoffs
 from recall.store.bulk import among, ids_parameter
 from recall.store.gate_blocks import blocked
 from recall.store.gate_reasons import Case, U
-from recall.store.gate_rows import Page, Row, first_per_address, pick, read_rows
+from recall.store.gate_rows import Page, Row, first_per_address, in_pages, pick, read_named, read_page
 from recall.store.links import new_tokens
-from recall.store.pricing import Price, price_of
+from recall.store.pricing import Price, Pricer
 from recall.store.purse import Purse, local_day, open_purse
 from recall.store.tokens import Doors
 from recall.store.zones import Zones, read_zones
@@ -67,7 +67,8 @@ class Gate:
     """One step of one version under one policy, prepared once and asked for many chunks."""
 
     of: Case
-    statement: Select[Any]
+    named: Select[Any]  # asks for given enrolments
+    paged: Select[Any]  # asks for what is due
     cutoffs: Cutoffs
     renderer: Renderer
     rules: WindowRules
@@ -119,7 +120,7 @@ def prepare(
     elif but:
         statement = statement.where(U.c.jurisdiction.not_in(but))
     rules = window_rules(of.policy, journey, of.channel)
-    return Gate(of, statement, cutoffs, renderer, rules, doors, testers)
+    return Gate(of, statement, in_pages(statement, of.node.id), cutoffs, renderer, rules, doors, testers)
 
 
 def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock: bool) -> Chunk:
@@ -131,7 +132,7 @@ def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock
     purse = open_purse(connection, gate.of, now, lock=False)
     open_zones = [zone_id for zone_id, names in zones.items() if is_open(gate.rules, names, now)]
     facts = {"now": now, "open_zones": open_zones, "ramp_left": purse.ramp_left, **gate.cutoffs.values(now)}
-    rows = read_rows(connection, gate.statement, page, gate.of.node.id, facts)
+    rows = _read(connection, gate, page, facts)
     kept = first_per_address(rows)
     passed = [row for row in kept if row.reason is None]
     if lock and passed:
@@ -146,6 +147,12 @@ def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock
     return chunk
 
 
+def _read(connection: Connection, gate: Gate, page: Page, facts: dict[str, Any]) -> list[Row]:
+    if page.enrolments is None:
+        return read_page(connection, gate.paged, page, facts)
+    return read_named(connection, gate.named, page.enrolments, facts)
+
+
 def _part_two(connection: Connection, gate: Gate, rows: Sequence[Row], purse: Purse, now: Instant) -> list[Decision]:
     """Render, price and pay for what passed part 1."""
     if not rows:
@@ -154,35 +161,39 @@ def _part_two(connection: Connection, gate: Gate, rows: Sequence[Row], purse: Pu
     tokens = new_tokens(len(rows)) if gate.shortens else [""] * len(rows)
     values = _values(connection, gate, rows, tokens)
     rendered = gate.renderer.render_many(values, [row.locale for row in rows])
-    decisions = [_afford(gate, row, text_, purse, spent, now) for row, text_ in zip(rows, rendered, strict=True)]
+    till = _Till(gate, Pricer(gate.of), purse, spent, now)
+    decisions = [till.afford(row, written) for row, written in zip(rows, rendered, strict=True)]
     for decision, token, given in zip(decisions, tokens, values, strict=True):
         decision.link, decision.link_token = given["link"], token
     return decisions
 
 
-def _afford(
-    gate: Gate, row: Row, rendered: Rendered | RenderFailed, purse: Purse, spent: Mapping[int, int], now: Instant
-) -> Decision:
-    if isinstance(rendered, RenderFailed):
-        return Decision(row, Reason.NO_TEMPLATE_VALUE)
-    price = price_of(gate.of, rendered)
-    shadow = row.holdout != Holdout.TREATED
-    tested = gate.of.mode is not Mode.TEST_RECIPIENTS or row.is_test or row.host_id in gate.testers
-    reason = _over_user_budget(gate.of, spent.get(row.user_id, 0), price) or purse.refuse(
-        price.micros, shadow=shadow or not tested
-    )
-    if reason is not None:
-        return Decision(row, reason, until=_tomorrow(gate.of, now), rendered=rendered, price=price)
-    if not tested:
-        return Decision(row, Reason.TEST_RECIPIENTS_ONLY)
-    return Decision(row, Reason.HOLDOUT if shadow else None, rendered=rendered, price=price)
+class _Till:
+    """Prices what was rendered, and pays while the purse and each person's own limit last."""
 
+    def __init__(self, gate: Gate, pricer: Pricer, purse: Purse, spent: Mapping[int, int], now: Instant) -> None:
+        self._gate, self._pricer, self._purse, self._spent, self._now = gate, pricer, purse, spent, now
+        budget = gate.of.version.program.journey.budget
+        self._per_user = budget.per_user if budget else None
+        self._only_testers = gate.of.mode is Mode.TEST_RECIPIENTS
 
-def _over_user_budget(of: Case, spent: int, price: Price) -> Reason | None:
-    budget = of.version.program.journey.budget
-    if budget is None or budget.per_user is None or spent + price.micros <= budget.per_user:
-        return None
-    return Reason.BUDGET_SPENT
+    def afford(self, row: Row, rendered: Rendered | RenderFailed) -> Decision:
+        if isinstance(rendered, RenderFailed):
+            return Decision(row, Reason.NO_TEMPLATE_VALUE)
+        price = self._pricer.price(rendered.body)
+        shadow = row.holdout != Holdout.TREATED
+        tested = not self._only_testers or row.is_test or row.host_id in self._gate.testers
+        reason = self._refuse(row.user_id, price.micros, shadow=shadow or not tested)
+        if reason is not None:
+            return Decision(row, reason, until=_tomorrow(self._gate.of, self._now), rendered=rendered, price=price)
+        if not tested:
+            return Decision(row, Reason.TEST_RECIPIENTS_ONLY)
+        return Decision(row, Reason.HOLDOUT if shadow else None, rendered=rendered, price=price)
+
+    def _refuse(self, user_id: int, price: int, *, shadow: bool) -> Reason | None:
+        if self._per_user is not None and self._spent.get(user_id, 0) + price > self._per_user:
+            return Reason.BUDGET_SPENT
+        return self._purse.refuse(price, shadow=shadow) if self._purse.limits else None
 
 
 def _spent_per_user(connection: Connection, of: Case, rows: Sequence[Row]) -> dict[int, int]:

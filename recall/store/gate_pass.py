@@ -10,10 +10,12 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from journeys.message import digest, written
+from journeys.program import Way
 from journeys.windows import closes_at
 from journeys.words import Action, Channel, End, Reason, SendState
 from recall.clock import DAY, Instant, slot_up
@@ -24,13 +26,12 @@ from recall.store.gate import Chunk, Decision, Gate, decide
 from recall.store.gate_reasons import has_address
 from recall.store.gate_rows import Page, steer
 from recall.store.links import Link, new_links
-from recall.store.moves import Mover, Road, defer, end, move, place
+from recall.store.moves import Road, Start, defer, end, move, place
 from recall.store.purse import pay
 from recall.store.routes import Lane
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One message to be called now."""
 
     ref: str
@@ -77,7 +78,7 @@ def pass_gate(
     named = dict(zip((d.row.id for d in going + shadows), refs(len(going) + len(shadows)), strict=True))
     calls = _write_sends(connection, gate, chunk, going, shadows, lane=lane, refs=named)
     _count_contacts(connection, gate, going, now)
-    _move_on(connection, gate, chunk, going + shadows)
+    _move_on(connection, gate, chunk, going + shadows, gate.of.node.next)
     _hold_back(connection, gate, chunk)
     pay(connection, chunk.purse.taken)
     return Passed(now, calls, lane, len(shadows), chunk.reasons, chunk.last, chunk.blocked)
@@ -102,16 +103,15 @@ def _write_sends(
     lane: Lane,
     refs: dict[int, str],
 ) -> list[Call]:
-    again = {
-        d.row.id: _call_again(connection, gate, d, lane, chunk.now) for d in going if d.row.retry_send_id is not None
-    }
+    again = {d.row.id: _call_again(connection, d, lane, chunk.now) for d in going if d.row.retry_send_id is not None}
     fresh = [d for d in going if d.row.retry_send_id is None]
-    rows = [_send_row(gate, chunk, d, refs[d.row.id], SendState.CALLING, lane) for d in fresh]
-    rows += [_send_row(gate, chunk, d, refs[d.row.id], SendState.SHADOW, lane) for d in shadows]
+    rows = _send_rows(gate, fresh, refs, SendState.CALLING, lane, chunk.now)
+    rows += _send_rows(gate, shadows, refs, SendState.SHADOW, lane, chunk.now)
     insert_rows(connection, schema.sends, _SEND_COLUMNS, rows)
     called = [d for d in going if again.get(d.row.id) != ""]
     _write_links(connection, gate, called, refs, again, chunk.now)
-    return [Call(again.get(d.row.id) or refs[d.row.id], d, _closes(gate, chunk, d)) for d in called]
+    closes = _closing_times(gate, chunk, called)
+    return [Call(again.get(d.row.id) or refs[d.row.id], d, closes[d.row.zone_id]) for d in called]
 
 
 def _write_links(
@@ -128,30 +128,39 @@ def _write_links(
         new_links(connection, [Link(d.link_token, again.get(d.row.id) or refs[d.row.id], target, now) for d in called])
 
 
-def _closes(gate: Gate, chunk: Chunk, decision: Decision) -> Instant:
-    return closes_at(gate.rules, chunk.zones.get(decision.row.zone_id, ()), chunk.now)
+def _closing_times(gate: Gate, chunk: Chunk, called: Sequence[Decision]) -> dict[int, Instant]:
+    """By zone id: when the window that is open now closes."""
+    return {
+        zone_id: closes_at(gate.rules, chunk.zones.get(zone_id, ()), chunk.now)
+        for zone_id in {decision.row.zone_id for decision in called}
+    }
 
 
-def _send_row(
-    gate: Gate, chunk: Chunk, decision: Decision, ref: str, state: SendState, lane: Lane
-) -> tuple[object, ...]:
-    of, row, price = gate.of, decision.row, decision.price
-    assert price is not None  # part 2 priced every row that goes
-    body, hashed = _text(gate, decision)
-    shadow = state is SendState.SHADOW
-    return (
-        ref, row.id, of.version.journey_id, of.version.id, of.node.id, row.grp, of.channel.value, of.version.brand,
-        row.user_id, row.address_id, state.value, lane.provider, chunk.now, row.first_due_at + of.node.expires.micros,
-        of.counts and not shadow, None if shadow else body, hashed, of.node.link or None,
-        of.live.hash, row.consent_id, 0 if shadow else price.micros, price.currency, price.segments,
-        of.node.offer.name if of.node.offer else None, lane.sender, row.replay_of, row.due_at, row.first_due_at,
-    )  # fmt: skip
+def _send_rows(
+    gate: Gate, decisions: Sequence[Decision], refs: dict[int, str], state: SendState, lane: Lane, now: Instant
+) -> list[tuple[object, ...]]:
+    of, version, node, shadow = gate.of, gate.of.version, gate.of.node, state is SendState.SHADOW
+    channel, expires, counted = of.channel.value, node.expires.micros, of.counts and not shadow
+    link, offer = node.link or None, node.offer.name if node.offer else None
+    rows: list[tuple[object, ...]] = []
+    for decision in decisions:
+        row, price = decision.row, decision.price
+        assert price is not None  # part 2 priced every row that goes
+        body, hashed = _text(decision)
+        rows.append((
+            refs[row.id], row.id, version.journey_id, version.id, node.id, row.grp, channel, version.brand,
+            row.user_id, row.address_id, state.value, lane.provider, now, row.first_due_at + expires,
+            counted, None if shadow else body, hashed, link,
+            of.live.hash, row.consent_id, 0 if shadow else price.micros, price.currency, price.segments,
+            offer, lane.sender, row.replay_of, row.due_at, row.first_due_at,
+        ))  # fmt: skip
+    return rows
 
 
-def _call_again(connection: Connection, gate: Gate, decision: Decision, lane: Lane, now: Instant) -> str:
+def _call_again(connection: Connection, decision: Decision, lane: Lane, now: Instant) -> str:
     """A send known not to have been sent: the same row and ref, one attempt more. "" when it was moved meanwhile."""
     sends = schema.sends
-    body, hashed = _text(gate, decision)
+    body, hashed = _text(decision)
     row = connection.execute(
         sends.update()
         .where(sends.c.id == decision.row.retry_send_id, sends.c.state == SendState.NOT_SENT.value)
@@ -174,7 +183,7 @@ def _call_again(connection: Connection, gate: Gate, decision: Decision, lane: La
     return str(row.ref) if row else ""
 
 
-def _text(gate: Gate, decision: Decision) -> tuple[str, str]:
+def _text(decision: Decision) -> tuple[str, str]:
     """The message as kept in the ledger, and its digest."""
     rendered = decision.rendered
     assert rendered is not None  # part 2 rendered every row that goes
@@ -230,16 +239,15 @@ def _rest(connection: Connection, gate: Gate, users: list[int], now: Instant) ->
 # --- where everybody goes from here -----------------------------------------------------------------------
 
 
-def _mover(decision: Decision, base_at: Instant, due_at: Instant) -> Mover:
-    return Mover(decision.row.id, decision.row.zone_id, base_at, due_at)
-
-
-def _move_on(connection: Connection, gate: Gate, chunk: Chunk, gone: Sequence[Decision]) -> None:
+def _move_on(connection: Connection, gate: Gate, chunk: Chunk, gone: Sequence[Decision], way: Way) -> None:
     """The next step and its due time, in the gate's own transaction."""
-    road = _road(gate, chunk)
-    movers = [_mover(decision, chunk.now, slot_up(chunk.now + 1)) for decision in gone]
+    by_zone: dict[int, list[int]] = defaultdict(list)
+    for decision in gone:
+        by_zone[decision.row.zone_id].append(decision.row.id)
+    slot = slot_up(chunk.now + 1)
+    movers = {Start(zone_id, chunk.now, slot): ids for zone_id, ids in by_zone.items()}
     if movers:
-        move(connection, road, movers, gate.of.node.next, now=chunk.now)
+        move(connection, _road(gate, chunk), movers, way, now=chunk.now)
 
 
 def _road(gate: Gate, chunk: Chunk) -> Road:
@@ -272,5 +280,4 @@ def _apply(connection: Connection, gate: Gate, chunk: Chunk, fate: Fate, decisio
             place(connection, ids, step_id=fate.way.node, due_at=slot, base_at=chunk.now)
         case _:
             assert fate.way is not None  # a skip always has a way on
-            movers = [_mover(decision, chunk.now, slot_up(chunk.now + 1)) for decision in decisions]
-            move(connection, _road(gate, chunk), movers, fate.way, now=chunk.now)
+            _move_on(connection, gate, chunk, decisions, fate.way)

@@ -135,23 +135,30 @@ _STEER = "select " + ", ".join(
 )
 
 
-def read_rows(
-    connection: Connection, statement: Select[Any], page: Page, step_id: int, parameters: dict[str, Any]
+def in_pages(statement: Select[Any], step_id: int) -> Select[Any]:
+    """What is due on one step, from a place in the index on; built once, so that it is compiled once."""
+    place = tuple_(bindparam("after_due", type_=BigInteger), bindparam("after_user", type_=BigInteger))
+    return statement.where(
+        E.c.step_id == step_id,
+        E.c.due_at <= bindparam("due_before", type_=BigInteger),
+        tuple_(E.c.due_at, E.c.user_id) > place,
+    ).limit(bindparam("chunk", type_=BigInteger))
+
+
+def read_page(connection: Connection, statement: Select[Any], page: Page, facts: dict[str, Any]) -> list[Row]:
+    """The rows of one page, each with its reason; locked if the statement (of `in_pages`) locks."""
+    place = {"after_due": page.after[0], "after_user": page.after[1]}
+    values = {**facts, **place, "due_before": page.due_before, "chunk": page.limit}
+    return [Row._make(row) for row in connection.execute(statement, values).all()]
+
+
+def read_named(
+    connection: Connection, statement: Select[Any], enrolments: Sequence[int], facts: dict[str, Any]
 ) -> list[Row]:
-    """The rows of one page, each with its reason; locked if the statement locks."""
-    if page.enrolments is not None:
-        statement = statement.where(among(connection, E.c.id, "ids"))
-        parameters |= {"ids": ids_parameter(connection, page.enrolments)}
-    else:
-        place = tuple_(bindparam("after_due", type_=BigInteger), bindparam("after_user", type_=BigInteger))
-        statement = statement.where(
-            E.c.step_id == step_id,
-            E.c.due_at <= bindparam("due_before", type_=BigInteger),
-            tuple_(E.c.due_at, E.c.user_id) > place,
-        ).limit(bindparam("chunk", type_=BigInteger))
-        parameters |= {"due_before": page.due_before, "chunk": page.limit}
-        parameters |= {"after_due": page.after[0], "after_user": page.after[1]}
-    return [Row._make(row) for row in connection.execute(statement, parameters)]
+    """These enrolments (of `pick`) as if they stood due on the step."""
+    values = {**facts, "ids": ids_parameter(connection, enrolments)}
+    found = connection.execute(statement.where(among(connection, E.c.id, "ids")), values)
+    return [Row._make(row) for row in found.all()]
 
 
 def first_per_address(rows: Sequence[Row]) -> list[Row]:

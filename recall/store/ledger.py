@@ -7,8 +7,7 @@ come in any order. `accepted` touches the send alone; everything else also tells
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, case, select
 
@@ -28,8 +27,7 @@ OPEN = (SendState.CALLING.value, SendState.IN_DOUBT.value)
 _STILL_CALLING = "sends.state = 'calling'"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What we learnt about one send."""
 
     ref: str
@@ -56,9 +54,10 @@ def settle(connection: Connection, answers: Sequence[Answer], policies: dict[str
 
 
 def _settle_accepted(connection: Connection, answers: Sequence[Answer], now: Instant) -> int:
-    rows = [(a.ref, SendState.ACCEPTED.value, a.provider_id or None, a.code or None, now) for a in answers]
-    columns = ("state", "provider_id", "code", "settled_at")
-    return update_rows(connection, _S, key="ref", columns=columns, rows=rows, only=_STILL_CALLING)
+    rows = [(a.ref, a.provider_id or None, a.code or None) for a in answers]
+    same = {"state": SendState.ACCEPTED.value, "settled_at": now}
+    columns = ("provider_id", "code")
+    return update_rows(connection, _S, key="ref", columns=columns, rows=rows, same=same, only=_STILL_CALLING)
 
 
 def _settle_doubted(

@@ -6,8 +6,9 @@ People in one zone who leave a step at one moment fall due at one moment, so mov
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -24,13 +25,12 @@ from recall.store.versions import Version
 from recall.store.zones import Zones
 
 
-class Mover(NamedTuple):
-    """One enrolment about to move."""
+class Start(NamedTuple):
+    """Where enrolments move from: those that share it fall due together."""
 
-    enrolment_id: int
     zone_id: int
     base_at: Instant  # waits count from here
-    due_at: Instant  # when it was due where it stands
+    due_at: Instant  # when they were due where they stand
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,24 @@ class Road:
     zones: Mapping[int, Zones]
 
 
-def move(connection: Connection, road: Road, movers: Iterable[Mover], way: Way, *, now: Instant) -> None:
-    """Send enrolments along a way: to its node, due after its waits, or to their end as `finished`."""
+def move(connection: Connection, road: Road, movers: Mapping[Start, Sequence[int]], way: Way, *, now: Instant) -> None:
+    """Send enrolments (ids by start) along a way: to its node, due after its waits, or to their end as `finished`."""
     if way.node is None:
-        end(connection, [mover.enrolment_id for mover in movers], End.FINISHED, now=now)
+        end(connection, list(chain.from_iterable(movers.values())), End.FINISHED, now=now)
         return
     groups: dict[tuple[Instant, Instant], list[int]] = defaultdict(list)
-    due_of: dict[tuple[int, Instant, Instant], Instant] = {}
-    for mover in movers:
-        key = (mover.zone_id, mover.base_at, mover.due_at)
-        if key not in due_of:
-            due_of[key] = due_time(road, way, mover)
-        groups[due_of[key], mover.base_at].append(mover.enrolment_id)
+    for start, ids in movers.items():
+        groups[due_time(road, way, start), start.base_at] += ids
     for (due_at, base_at), ids in groups.items():
         place(connection, ids, step_id=way.node, due_at=due_at, base_at=base_at)
 
 
-def due_time(road: Road, way: Way, mover: Mover) -> Instant:
+def due_time(road: Road, way: Way, start: Start) -> Instant:
     """When an enrolment falls due at the end of a way: its waits, a quarter-hour slot, then the next window opening."""
-    zones = road.zones.get(mover.zone_id, ())
+    zones = road.zones.get(start.zone_id, ())
     if not way.delays:
-        return mover.due_at
-    due_at = due_after(way.delays, mover.base_at, zones or (ZoneInfo(road.version.program.journey.zone),))
+        return start.due_at
+    due_at = due_after(way.delays, start.base_at, zones or (ZoneInfo(road.version.program.journey.zone),))
     return _open_from(road, way, zones, due_at)
 
 

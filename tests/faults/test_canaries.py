@@ -112,7 +112,7 @@ def test_no_object_of_ours_tells_who_is_meant_when_it_is_printed(bird: Scene) ->
         "decision": repr(going),
         "chunk": repr(chunk),
         "call": repr(calls),
-        "outbound": repr([calling.to_outbound(gate, call, lane) for call in calls]),
+        "outbound": repr(calling.to_outbound(gate, calls, lane)),
         "setup": repr(bird.setup),
         "answer": repr(Answer("a" * 24, Outcome.ACCEPTED)),
     }

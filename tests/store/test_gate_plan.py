@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import tuple_
-
 from recall.settings import Mode
 from recall.store.cases import gate_passes
 from recall.store.connect import Connection
 from recall.store.gate import Gate, prepare
-from recall.store.gate_reasons import E
 from recall.store.gate_rows import steer
 from tests.engine.conftest import Scene
 from tests.engine.conftest import scene as scene
@@ -18,10 +15,9 @@ from tests.engine.conftest import scene as scene
 
 def plan(connection: Connection, gate: Gate, now: int) -> str:
     """What the store means to do for one page, as text."""
-    place = tuple_(E.c.due_at, E.c.user_id) > tuple_(-1, -1)
-    statement = gate.statement.where(E.c.step_id == 0, E.c.due_at <= now, place).limit(1000)
     values: dict[str, Any] = {"now": now, "open_zones": [1], "ramp_left": 1, **gate.cutoffs.values(now)}
-    compiled = statement.params(**values).compile(connection.engine, compile_kwargs={"literal_binds": True})
+    values |= {"after_due": -1, "after_user": -1, "due_before": now, "chunk": 1000}
+    compiled = gate.paged.params(**values).compile(connection.engine, compile_kwargs={"literal_binds": True})
     sql = str(compiled).replace("%%", "%").replace("%", "%%")
     steer(connection)
     explain = "explain " if connection.dialect.name == "postgresql" else "explain query plan "
