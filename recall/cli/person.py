@@ -41,6 +41,7 @@ def erase(app: App, user: str, why: str, yes: bool) -> int:
     Example:
       recall erase 4711 --why "request of 3 March" --yes
     """
+    from recall.store.erasure import empty_log
     from recall.store.erasure import erase as forget
 
     if not yes:
@@ -48,6 +49,7 @@ def erase(app: App, user: str, why: str, yes: bool) -> int:
         return 1
     with app.store.writing() as connection:
         done = forget(connection, app.store, user=user, who=app.who, why=why, at=app.clock.now())
+    empty_log(app.store)
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asdict(done).items())
     app.output.answer({"erased": True, **asdict(done)}, f"The user is forgotten: {counts}.")
     return 0

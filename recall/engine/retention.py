@@ -8,6 +8,7 @@ from pathlib import Path
 from recall.clock import DAY, SECOND, Instant
 from recall.engine.setup import Setup
 from recall.store.connect import Store
+from recall.store.erasure import empty_log
 from recall.store.retention import (
     count,
     forget,
@@ -50,6 +51,8 @@ def forget_old(store: Store, rejects: Path, *, now: Instant, who: str) -> Counte
             if rows:
                 record_pruning(connection, what, rows, cutoff=cutoffs[what], who=who, at=now)
         note_pruned(connection, at=now)
+    if done.total():
+        empty_log(store)
     return done
 
 

@@ -36,6 +36,7 @@ class Erased:
 
 def erase(connection: Connection, store: Store, *, user: str, who: str, why: str, at: Instant) -> Erased:
     """Forget a user (the host's id); raises Misconfigured when nobody has this id. Cannot be taken back."""
+    overwrite_deleted(connection)
     user_id = connection.execute(select(_U.c.id).where(_U.c.user_id == user)).scalar()
     if user_id is None:
         raise Misconfigured("no user has this id (or it was erased already); ids are compared exactly, as text")
@@ -55,6 +56,26 @@ def erase(connection: Connection, store: Store, *, user: str, who: str, why: str
     _forget_user(connection, user_id, hashed, at)
     record_action(connection, "erase", hashed, who=who, why=why, at=at)
     return done
+
+
+def overwrite_deleted(connection: Connection) -> None:
+    """Let SQLite write zeros over what this connection deletes, rather than leave it in the file's free pages."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+
+def empty_log(store: Store) -> None:
+    """Move SQLite's write-ahead log into the file and empty it: it holds earlier states of every page.
+
+    Waits for readers, as any writer does; where they do not end, the log is emptied with the next checkpoint.
+    """
+    if store.is_postgresql:
+        return
+    raw = store.engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        raw.close()
 
 
 def _own_addresses(connection: Connection, user_id: int) -> list[int]:

@@ -18,6 +18,7 @@ from recall.clock import Instant
 from recall.store import schema
 from recall.store.cases import policy_names
 from recall.store.connect import Store, read_fact, write_fact
+from recall.store.erasure import overwrite_deleted
 from recall.store.events import EVENTS_SINCE, events_since
 from recall.store.policies import live_policies
 from recall.store.versions import read_version
@@ -135,6 +136,7 @@ def forget(store: Store, rule: Rule, *, batch: int = BATCH) -> int:
             upto = _end_of_batch(connection, rule, last, batch)
             if upto is None:
                 return forgotten
+            overwrite_deleted(connection)
             within = rule.key <= upto if last is None else and_(rule.key > last, rule.key <= upto)
             if rule.what == "events":
                 _raise_floor(connection, rule.cutoff)
