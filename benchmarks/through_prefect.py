@@ -1,0 +1,108 @@
+"""What does Prefect cost? The flow `journey-run`, reporting to a real server, beside the engine called directly.
+
+    .venv/bin/python -m benchmarks.through_prefect --store postgresql --people 100000 [--way null|batch|single]
+
+The server is one of its own with SQLite, in a process beside; its CPU counts. A first, idle run warms everything up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks import places, seed
+from benchmarks.engine import JOURNEY, RunningClock, Way, check, setup_of, warm_up
+from benchmarks.meter import Meter
+from recall.clock import DAY, Instant
+from recall.store.connect import open_store
+
+
+class SwitchedClock(RunningClock):
+    """A day early until it is switched on: the run before that finds nobody due."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early = DAY
+
+    def now(self) -> Instant:
+        return super().now() - self.early
+
+
+def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
+    with (
+        places.alone(),
+        places.copy_of(kind, *places.people(people)) as (url, folder),
+        way.open() as (adapter, stub),
+    ):
+        store = open_store(places.settings_of(url, folder))
+        durability = places.durability(store)
+        clock = SwitchedClock()
+        setup = setup_of(store, adapter, folder, clock=clock)
+        with _prefect() as call:
+            from tasks import setup as tasks_setup
+
+            tasks_setup.use(setup)
+            call(JOURNEY)
+            warm_up(setup)
+            clock.early = 0
+            server = places.server().get_pid() if kind == "postgresql" else None
+            meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=_server_pid())
+            with meter.watching_memory(), meter.section():
+                call(JOURNEY)
+            told = meter.told(people, not_ours=["stub"])
+        taken = stub.counts()["messages"] if stub else getattr(adapter, "taken", 0)
+        check(store, seed.going(people), people=people, taken=taken)
+        store.close()
+    return {"what": f"prefect {way.name}", "store": kind, **told, "durability": durability}
+
+
+@contextmanager
+def _prefect() -> Iterator[Any]:
+    """A server of its own, and a way to call the flow in this process."""
+    with tempfile.TemporaryDirectory(prefix="recall-benchmark-prefect-") as home:
+        ours = {"DO_NOT_TRACK": "1", "PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        os.environ |= ours | {"PREFECT_LOGGING_LEVEL": "WARNING"}
+        from prefect.settings import PREFECT_API_URL
+        from prefect.testing.utilities import prefect_test_harness
+
+        with prefect_test_harness(server_startup_timeout=120):
+            from flows.run import run_journey
+            from flows.session import session
+
+            with session(str(PREFECT_API_URL.value()), Path(home)) as opened:
+
+                def call(journey: str) -> None:
+                    state = opened.call(run_journey, journey)
+                    assert state.is_completed(), state
+
+                yield call
+
+
+def _server_pid() -> int | None:
+    """The server's process: the one child of ours that is not the stub."""
+    for child in psutil.Process().children():
+        if any("prefect" in part for part in child.cmdline()):
+            return child.pid
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--store", choices=places.KINDS, default="sqlite")
+    parser.add_argument("--people", type=int, default=10_000)
+    parser.add_argument("--way", choices=("null", "batch", "single"), default="batch")
+    parser.add_argument("--at-once", type=int, default=256)
+    asked = parser.parse_args()
+    print(json.dumps(measure(asked.store, asked.people, Way(asked.way, at_once=asked.at_once))))
+
+
+if __name__ == "__main__":
+    main()
