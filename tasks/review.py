@@ -49,8 +49,8 @@ def _line(outcome: Outcome) -> Line:
         "journey": outcome.name,
         "treated": outcome.treated,
         "held out": outcome.held_out,
-        "incremental": "not shown" if known is None else f"{known.at:+,.0f}",
-        "95 %": "" if known is None else f"{known.low:,.0f} to {known.high:,.0f}",
+        "incremental": "not shown" if known is None else f"{round(known.at):+,}",
+        "95 %": "" if known is None else f"{round(known.low):,} to {round(known.high):,}",
         "sample ratio": outcome.ratio.state.value,
         "result": "too small to tell" if each.too_small else each.verdict.value,
     }

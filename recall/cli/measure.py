@@ -89,8 +89,12 @@ def arms(
     wanted = [arm, goal, *(name for name in (value, cost) if name)]
     with _rows(file, wanted, delimiter, encoding) as rows:
         sides = read_sides(rows, file=file.name, arm=arm, goal=goal, value=value, cost=cost)
+    if not sides:
+        raise Misconfigured(f"{file.name} has no rows below its header")
     if control not in sides:
         raise Misconfigured(f"no row has {control!r} in column {arm}; its arms are: {', '.join(list(sides)[:30])}")
+    if len(sides) == 1:
+        raise Misconfigured(f"everybody in {file.name} is in the arm {control!r}; there is nobody to compare with")
     if shares and shares.keys() != sides.keys():
         raise click.UsageError(f"name every arm with --expected, and no other; they are: {', '.join(sides)}")
     plan = Plan(looks=looks, look=look or looks)
@@ -233,6 +237,8 @@ def _ratio_line(ratio: SampleRatio) -> str:
 
 
 def _arms_table(control: str, found: list[Comparison]) -> Any:
+    from recall.measure.page import shown
+
     rows = [
         [
             each.arm,
@@ -241,7 +247,7 @@ def _arms_table(control: str, found: list[Comparison]) -> Any:
             _share(each.treated.rate),
             _share(each.control.rate),
             _points(each.lift),
-            "" if each.p_value is None else f"{each.p_value:.4f}",
+            "" if each.p_value is None else shown(each.p_value, "p"),
             each.verdict.value,
         ]
         for each in found
@@ -267,7 +273,7 @@ def _judged(found: Comparison) -> str:
         )
     if found.incremental is not None:
         low, high = found.incremental.low, found.incremental.high
-        parts.append(f"incremental {found.incremental.at:,.0f} ({low:,.0f} to {high:,.0f})")
+        parts.append(f"incremental {round(found.incremental.at):,} ({round(low):,} to {round(high):,})")
     if found.treated.cost:
         each = found.cost_per_incremental
         parts.append(

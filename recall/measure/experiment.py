@@ -18,7 +18,6 @@ from recall.measure.ratio import Ratio, SampleRatio, check_ratio
 from recall.measure.sides import Interval, Side
 
 LEAST_EVENTS = 5  # of goals and of no goals per arm; below, the normal distribution does not hold
-_Z = NormalDist().inv_cdf(1 - ALPHA / 2)
 
 
 class Verdict(StrEnum):
@@ -83,14 +82,14 @@ class Comparison:
         return Interval(cost / self.incremental.at, cost / self.incremental.high, cost / self.incremental.low)
 
 
-def difference(treated: Side, control: Side) -> Interval | None:
+def difference(treated: Side, control: Side, *, alpha: float = ALPHA) -> Interval | None:
     """Difference of two rates with Newcombe's interval; None when an arm is empty."""
     if not treated.people or not control.people:
         return None
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     low, high = confint_proportions_2indep(
-        treated.goals, treated.people, control.goals, control.people, method="newcomb", compare="diff", alpha=ALPHA
+        treated.goals, treated.people, control.goals, control.people, method="newcomb", compare="diff", alpha=alpha
     )
     return Interval(treated.goals / treated.people - control.goals / control.people, float(low), float(high))
 
@@ -110,7 +109,7 @@ def compare(
     treated: Side, control: Side, *, arm: str = "treated", ratio: SampleRatio | None = None, plan: Plan = Plan()
 ) -> Comparison:
     """One arm against the control."""
-    lift = difference(treated, control)
+    lift = difference(treated, control, alpha=plan.alpha)
     z, p = ztest(treated, control) if lift else (None, None)
     return _judge(arm, treated, control, lift, z, p, ratio, plan)
 
@@ -141,9 +140,15 @@ def compare_strata(
         variance += weight**2 * (_variance(t) + _variance(c))
     error = sqrt(variance)
     z = at / error if error else 0.0
-    lift = Interval(at, at - _Z * error, at + _Z * error)
+    spread = _z(plan.alpha) * error
+    lift = Interval(at, at - spread, at + spread)
     p = 2 * NormalDist().cdf(-abs(z))
     return _judge(arm, treated, control, lift, z, p, ratio, plan, strata=len(usable))
+
+
+def _z(alpha: float) -> float:
+    """Standard errors to either side of an estimate."""
+    return NormalDist().inv_cdf(1 - alpha / 2)
 
 
 def _variance(side: Side) -> float:
@@ -175,7 +180,7 @@ def _judge(
     needed, power, least = _reach(treated, control, plan)
     unclear = lift is None or lift.includes_zero
     short = needed is not None and treated.people + control.people < needed
-    value = _value(treated, control)
+    value = _value(treated, control, alpha=plan.alpha)
     return Comparison(
         arm=arm,
         treated=treated,
@@ -216,13 +221,14 @@ def _reach(treated: Side, control: Side, plan: Plan) -> tuple[int | None, float 
     )
 
 
-def _value(treated: Side, control: Side) -> Interval | None:
+def _value(treated: Side, control: Side, *, alpha: float) -> Interval | None:
     """What the arm brought beyond the control: difference of means × treated people, unequal variances."""
     if treated.people < 2 or control.people < 2 or not (treated.value_squares or control.value_squares):
         return None
     at = treated.value / treated.people - control.value / control.people
     error = sqrt(sum(_mean_variance(side) for side in (treated, control)))
-    return Interval(at, at - _Z * error, at + _Z * error).times(treated.people)
+    spread = _z(alpha) * error
+    return Interval(at, at - spread, at + spread).times(treated.people)
 
 
 def _mean_variance(side: Side) -> float:

@@ -38,9 +38,9 @@ def _headline(outcome: Outcome, words: Words) -> str:
     return words(
         "headline_result",
         name=name,
-        n=f"{n.at:+,.0f}",
-        low=f"{n.low:,.0f}",
-        high=f"{n.high:,.0f}",
+        n=f"{round(n.at):+,}",
+        low=f"{round(n.low):,}",
+        high=f"{round(n.high):,}",
         cost=_price(outcome, words),
         verdict=verdict,
     )

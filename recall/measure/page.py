@@ -159,7 +159,7 @@ def shown(value: object, form: str) -> str:
         case "p":
             return f"{value:.4f}" if value >= 0.0001 else "<.0001"
         case _:
-            return f"{value:,.0f}" if isinstance(value, float) else f"{value:,}"
+            return f"{round(value):,}"  # never "-0"
 
 
 def render(page: Page) -> str:

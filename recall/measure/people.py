@@ -11,8 +11,9 @@ from recall.measure.hazard import Hazards, hazards_of
 from recall.measure.sides import Side
 
 Row = tuple[int, Mapping[str, str]]  # line, column -> text
-_YES = {"1", "true", "yes", "y", "t"}
-_NO = {"0", "false", "no", "n", "f"}
+MOST_CONTACTS = 1_000  # nobody had more; an id or an amount has
+_YES = {"1", "1.0", "true", "yes", "y", "t"}
+_NO = {"0", "0.0", "false", "no", "n", "f"}
 
 
 def read_sides(
@@ -54,8 +55,12 @@ def read_hazards(rows: Iterable[Row], *, file: str, contacts: str, goal: str) ->
     successes: Counter[int] = Counter()
     for line, cells in rows:
         text = cells[contacts].strip()
-        if not (text.isascii() and text.isdigit()) or len(text) > 6:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
             raise _bad(file, line, contacts, "the value is not a number of contacts", "write 0, 1, 2 …")
+        if int(text) > MOST_CONTACTS:
+            raise _bad(
+                file, line, contacts, f"the value is above {MOST_CONTACTS:,}", "name the column of contact numbers"
+            )
         people[int(text)] += 1
         successes[int(text)] += _yes(file, line, goal, cells[goal])
     return hazards_of(people, successes)

@@ -162,3 +162,14 @@ def test_an_empty_arm_tells_nothing():
     found = compare(Side(10, 2), Side(0, 0))
     assert (found.lift, found.p_value, found.incremental, found.cost_per_incremental) == (None,) * 4
     assert found.too_small
+
+
+def test_with_two_arms_the_intervals_are_wider_too():
+    """Else an arm would be shown to recall people whom its verdict does not."""
+    (alone,) = compare_arms({"a": Side(1000, 130), "c": Side(1000, 100)}, "c")[1]
+    with_other, _ = compare_arms({"a": Side(1000, 130), "b": Side(1000, 101), "c": Side(1000, 100)}, "c")[1]
+    assert (alone.verdict, alone.is_shown) == (Verdict.STOP, True)
+    assert (with_other.verdict, with_other.is_shown) == (Verdict.INCONCLUSIVE, False)
+    low, high = confint_proportions_2indep(130, 1000, 100, 1000, method="newcomb", compare="diff", alpha=0.025)
+    assert with_other.lift is not None
+    assert (with_other.lift.low, with_other.lift.high) == pytest.approx((low, high), abs=1e-9)

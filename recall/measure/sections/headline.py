@@ -41,7 +41,7 @@ def _figures(outcome: Outcome, words: Words) -> list[Part]:
     if found.incremental is None or found.lift is None:
         return [Note(words("none_closed", name=name))]
     definition = "programme" if outcome.name == PROGRAMME else "incremental"
-    more = words("interval", low=f"{found.incremental.low:,.0f}", high=f"{found.incremental.high:,.0f}")
+    more = words("interval", low=f"{round(found.incremental.low):,}", high=f"{round(found.incremental.high):,}")
     verdict = words("too_small") if found.too_small else words(f"verdict.{found.verdict}")
     each = found.cost_per_incremental
     money = outcome.money
@@ -59,7 +59,7 @@ def _figures(outcome: Outcome, words: Words) -> list[Part]:
     figures: list[Part] = [
         Figure(
             words("incremental_of", name=name),
-            f"{found.incremental.at:+,.0f}",
+            f"{round(found.incremental.at):+,}",
             f"{more}; {verdict}",
             definition,
             _colour(found),
