@@ -39,7 +39,7 @@ steps:
 """
 
 
-def publish(store: Store, *, provider: str, per_second: int = 1_000_000) -> Version:
+def publish(store: Store, *, provider: str, per_second: int = 1_000_000, name: str = "bench") -> Version:
     """The journey of the benchmarks, routed to one provider that nothing slows down."""
     content = load_policy(ROOT / "journeys/policies/cn-consumer-finance.yaml").noun.model_dump(
         mode="json", exclude_none=True
@@ -48,7 +48,7 @@ def publish(store: Store, *, provider: str, per_second: int = 1_000_000) -> Vers
         route |= {"providers": [provider], "per_second": per_second}
     content["holdout"] = 0
     template = load_template(ROOT / "journeys/templates/come-back.yaml").noun
-    journey = read_journey(JOURNEY, "bench.yaml").noun
+    journey = read_journey(JOURNEY.replace(b"id: bench", f"id: {name}".encode()), f"{name}.yaml").noun
     with store.writing() as connection:
         publish_policy(connection, Policy.model_validate(content), now=NOW)
         program = compile_journey(journey, templates={"come-back": template})

@@ -64,6 +64,7 @@ class Log:
             "requests": self.requests,
             "by_worker": dict(self.by_worker),
             "longest_pause": self.longest_pause,
+            "late": {worker: max(self._latest.values()) - at for worker, at in self._latest.items()},
         }
 
 

@@ -54,7 +54,7 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
             warm_up(setup)
             clock.early = 0
             server = places.server().get_pid() if kind == "postgresql" else None
-            meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=_server_pid())
+            meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=server_pid())
             with meter.watching_memory(), meter.section():
                 call(JOURNEY)
             told = meter.told(people, not_ours=["stub"])
@@ -86,7 +86,7 @@ def _prefect() -> Iterator[Any]:
                 yield call
 
 
-def _server_pid() -> int | None:
+def server_pid() -> int | None:
     """The server's process: the one child of ours that is not the stub."""
     for child in psutil.Process().children():
         if any("prefect" in part for part in child.cmdline()):
