@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -77,6 +78,7 @@ def _verify(body: bytes, signature: str, stamp: str, key: str) -> None:
         raise WebhookRejected("not signed by SendGrid")
 
 
+@lru_cache(maxsize=16)
 def public_key(key: str) -> EllipticCurvePublicKey:
     """The key as SendGrid shows it; raises ValueError for anything else."""
     read = EventWebhook().convert_public_key_to_ecdsa(key)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from recall.clock import Clock, Instant, SystemClock
 from recall.errors import Misconfigured, StoreBusy
 from recall.settings import Settings
 from recall.store import schema
+from recall.store.turns import Turns
 
 _BUSY_TIMEOUT_SECONDS = 30
 _KEY_FILE = "address.key"
@@ -35,6 +37,8 @@ class Store:
 
     engine: Engine
     address_key: bytes
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)  # of SQLite's one writer
+    turns: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     @property
     def is_postgresql(self) -> bool:
@@ -43,7 +47,8 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One durable transaction; rolls back when the block raises."""
-        with _busy_told(), self.engine.begin() as connection:
+        turn = nullcontext() if self.is_postgresql else self.turns.turn()
+        with turn, _busy_told(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager

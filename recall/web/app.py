@@ -13,6 +13,7 @@ from recall.store.tokens import SHORTEST_KEY, open_doors
 from recall.web import cards, clicks, feed, health, hooks, preferences, voice
 from recall.web.armour import Armour
 from recall.web.context import Web
+from recall.web.inbox import Inbox
 from recall.web.loop import Beat
 
 
@@ -22,7 +23,7 @@ def create_app(setup: Setup, settings: Settings, *, beat: Beat | None = None) ->
     `beat` is that of the reconciler in this process; None when it runs elsewhere.
     """
     _refuse_short_keys(settings)
-    web = Web(setup, settings, open_doors(settings), beat)
+    web = Web(setup, settings, open_doors(settings), Inbox(setup), beat)
     metrics = health.Metrics()
     metrics.watch(web)
     app = FastAPI(title="recall", docs_url=None, redoc_url=None, openapi_url=None)

@@ -9,7 +9,6 @@ from collections.abc import MutableMapping
 from typing import Any, Protocol
 
 from fastapi import HTTPException
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,7 +41,10 @@ class Armour:
 
     def __init__(self, app: ASGIApp, *, https: bool, meter: Meter) -> None:
         self._app = app
-        self._https = https
+        told = {**_HEADERS, "content-security-policy": NO_CONTENT_POLICY}
+        if https:
+            told["strict-transport-security"] = "max-age=31536000"
+        self._headers = [(name.encode(), value.encode()) for name, value in told.items()]
         self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,13 +80,14 @@ class Armour:
             request_id.reset(named)
 
     def _protect(self, message: MutableMapping[str, Any], number: str) -> None:
-        headers = MutableHeaders(raw=message.setdefault("headers", []))
-        for name, value in _HEADERS.items():
-            headers.setdefault(name, value)
-        headers.setdefault("content-security-policy", NO_CONTENT_POLICY)
-        headers["x-request-id"] = number
-        if self._https:
-            headers.setdefault("strict-transport-security", "max-age=31536000")
+        """Ours beside the answer's own, which win."""
+        own = list(message.get("headers", ()))
+        named = {name.lower() for name, _ in own}
+        message["headers"] = [
+            *(header for header in self._headers if header[0] not in named),
+            *(header for header in own if header[0].lower() != b"x-request-id"),
+            (b"x-request-id", number.encode()),
+        ]
 
 
 def _capped(scope: Scope, receive: Receive) -> Receive:

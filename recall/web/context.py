@@ -12,6 +12,7 @@ from recall.clock import Clock, SystemClock
 from recall.engine.setup import Setup
 from recall.settings import Settings
 from recall.store.tokens import Doors
+from recall.web.inbox import Inbox
 from recall.web.loop import Beat
 
 log = logging.getLogger("recall.web")
@@ -24,6 +25,7 @@ class Web:
     setup: Setup
     settings: Settings
     doors: Doors
+    inbox: Inbox
     beat: Beat | None = None  # of the reconciler in this process; None: it runs elsewhere
     wall: Clock = field(
         default_factory=SystemClock

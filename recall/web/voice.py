@@ -12,7 +12,8 @@ from providers.base import Provider, ProviderEvent, RawRequest
 from recall.errors import WebhookRejected
 from recall.store.calls import Script, read_script
 from recall.web.context import Web, log, refuse
-from recall.web.hooks import keep_told, sort_events
+from recall.web.hooks import sort_events
+from recall.web.inbox import Told
 
 MARKUP = "application/xml"
 T = TypeVar("T")
@@ -39,7 +40,9 @@ def routes(web: Web) -> APIRouter:
 
     @router.post("/voice/{token}/answer")
     async def answer(token: str, request: Request) -> Response:
-        return await run_in_threadpool(_answer, web, token, web.raw(request, await request.body()))
+        said, told = await run_in_threadpool(_answer, web, token, web.raw(request, await request.body()))
+        await web.inbox.keep(told)
+        return Response(said, media_type=MARKUP)
 
     return router
 
@@ -52,7 +55,8 @@ def _greet(web: Web, token: str, raw: RawRequest) -> Response:
     return Response(said, media_type=MARKUP)
 
 
-def _answer(web: Web, token: str, raw: RawRequest) -> Response:
+def _answer(web: Web, token: str, raw: RawRequest) -> tuple[str, Told]:
+    """The markup, and what the person said, which is to be kept before they hear it."""
     provider, ref, script = _call_of(web, token)
     talker = cast(Talker, provider)
 
@@ -61,8 +65,7 @@ def _answer(web: Web, token: str, raw: RawRequest) -> Response:
         return said, list(events)
 
     said, events = _ask(ask)
-    keep_told(web, provider, sort_events(web, provider, events, ref))
-    return Response(said, media_type=MARKUP)
+    return said, sort_events(web, provider, events, ref)
 
 
 def _call_of(web: Web, token: str) -> tuple[Provider, str, Script]:
