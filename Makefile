@@ -8,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test long faults faults-full check format demo up lock migration clean
+.PHONY: help setup test long faults faults-full bench bench-full bench-guard check format demo up lock migration clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ faults: $(READY) ## kills, drawn worlds, planted bugs: the promises in figures, 
 
 faults-full: $(READY) ## the same as a release is measured with; takes hours
 	PYTHONPATH=. $(RUN)/python -m tests.faults.campaign --size full
+
+bench: $(READY) ## how fast, against what it could be: ratios, 30,000 to 300,000 people, in a quarter of an hour
+	$(RUN)/python -m benchmarks.run --size small
+
+bench-full: $(READY) ## the same with a million people; takes hours and 50 GB
+	$(RUN)/python -m benchmarks.run --size full
+
+bench-guard: $(READY) ## does the gate stay proportional, and an idle run free? counts work, not time; a minute
+	$(RUN)/python -m benchmarks.guard
 
 check: $(READY) ## format, lint, types, the rules of the house
 	$(RUN)/ruff format --check .
