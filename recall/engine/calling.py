@@ -50,7 +50,7 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
 def _refuse_late(setup: Setup, outbound: Sequence[Outbound], started: float) -> None:
     """Nobody is called on a decision older than five seconds; this very process knows that nothing touched the wire."""
     if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
-        _put_back(setup, [o.ref for o in outbound])
+        put_back(setup, [o.ref for o in outbound])
         raise Transient(
             f"more than {GATE_TO_CALL_SECONDS:.0f} s from gate to call; {len(outbound)} messages are due again"
         )
@@ -169,7 +169,8 @@ def _note(setup: Setup, lane: Lane, called: Called, *, is_probe: bool) -> None:
             note_success(connection, lane.provider)
 
 
-def _put_back(setup: Setup, refs: Sequence[str]) -> None:
+def put_back(setup: Setup, refs: Sequence[str]) -> None:
+    """Make messages due again whose bytes never left, as this very process knows; their attempt is not spent."""
     with setup.store.writing() as connection:
         outage(connection, refs, live_policies(connection), now=setup.clock.now())
 
@@ -178,7 +179,7 @@ def _stop(setup: Setup, gate: Gate, called: Called, provider: str) -> None:
     """What stayed here is due again with its attempt unspent, what has an answer keeps it; the batch fails visibly."""
     stayed = [r.ref for r in called.results if r.outcome is Outcome.NOT_SENT and r.cause is Cause.CONNECT]
     record(setup, [to_answer(r) for r in called.results if r.ref not in set(stayed)])
-    _put_back(setup, stayed)
+    put_back(setup, stayed)
     why = str(called.down) if called.down else "no connection"
     with setup.store.writing() as connection:
         note_failure(connection, provider, why=why, now=setup.clock.now())

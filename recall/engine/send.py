@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from journeys.policy import Route
@@ -11,9 +12,10 @@ from journeys.program import MessageNode
 from journeys.words import Outcome, Reason
 from providers.base import SendResult
 from recall.clock import SECOND, Instant, elapsed_seconds
-from recall.engine.calling import call_chunk
+from recall.engine.caller import Caller
+from recall.engine.calling import put_back
 from recall.engine.setup import Setup
-from recall.errors import Transient
+from recall.errors import StoreBusy, Transient
 from recall.store.cases import GatePass, gate_passes
 from recall.store.gate import Gate, prepare
 from recall.store.gate_pass import Passed, pass_gate
@@ -37,12 +39,14 @@ class BatchResult:
     seen: int = 0
     blocked: Reason | None = None
 
-    def add(self, passed: Passed, results: Sequence[SendResult]) -> None:
+    def add_passed(self, passed: Passed) -> None:
         self.seen += passed.seen
         self.shadows += passed.shadows
         self.blocked = passed.blocked
         for reason, count in passed.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + count
+
+    def add_results(self, results: Sequence[SendResult]) -> None:
         for result in results:
             self.outcomes[result.outcome] = self.outcomes.get(result.outcome, 0) + 1
 
@@ -88,16 +92,24 @@ def _send_pass(
         doors=setup.doors,
         testers=setup.testers,
     )
-    route = gate_pass.of.policy.routes[gate_pass.of.channel]
+    with Caller(setup, gate, result.add_results) as caller:
+        _walk(setup, gate, caller, result, due_before=due_before, limit=limit, probe=probe)
+
+
+def _walk(
+    setup: Setup, gate: Gate, caller: Caller, result: BatchResult, *, due_before: Instant, limit: int, probe: bool
+) -> None:
+    route = gate.of.policy.routes[gate.of.channel]
     most = 1 if probe else chunk_size(route.per_second)
-    after = (-1, -1)
-    while result.seen < limit and result.blocked is None:
+    after: tuple[Instant, int] | None = (-1, -1)
+    while after is not None and result.seen < limit and result.blocked is None:
+        caller.make_ready()
         granted = _may_leave(setup, gate, route, min(most, limit - result.seen))
-        passed, results = send_chunk(setup, gate, Page(due_before, granted.messages, after), granted)
-        result.add(passed, results)
-        if passed.last is None:
-            return
-        after = passed.last
+        started = elapsed_seconds()
+        passed = gate_chunk(setup, gate, Page(due_before, granted.messages, after), granted)
+        if caller.call(passed, started=started, is_probe=granted.is_probe):
+            result.add_passed(passed)
+            after = passed.last
         most = chunk_size(route.per_second)
 
 
@@ -121,14 +133,26 @@ def _may_leave(setup: Setup, gate: Gate, route: Route, want: int) -> Grant:
     raise Transient(f"{gate.of.version.name}/{gate.of.node.name}: every sender of {granted.lane.provider} is resting")
 
 
-def send_chunk(setup: Setup, gate: Gate, page: Page, granted: Grant) -> tuple[Passed, list[SendResult]]:
-    """Gate one page, call what passed, record what the provider said."""
-    started = elapsed_seconds()
-    with setup.store.writing() as connection:
-        passed = pass_gate(connection, gate, page, now=setup.clock.now(), lane=granted.lane, refs=setup.refs)
-        give_back(connection, granted, used=len(passed.calls))
-    if not passed.calls:
-        return passed, []
-    if setup.marker is not None:
+def gate_chunk(setup: Setup, gate: Gate, page: Page, granted: Grant) -> Passed:
+    """Let one page through the gate and commit it; tokens nobody needs go back to their sender."""
+    passed: Passed | None = None
+    try:
+        with setup.store.writing() as connection:
+            passed = pass_gate(connection, gate, page, now=setup.clock.now(), lane=granted.lane, refs=setup.refs)
+            give_back(connection, granted, used=len(passed.calls))
+    except StoreBusy:
+        if passed is not None:
+            _take_back(setup, passed)
+        raise
+    if passed.calls and setup.marker is not None:
         setup.marker.passed([call.ref for call in passed.calls], passed.now)
-    return passed, call_chunk(setup, gate, passed, started=started, is_probe=granted.is_probe)
+    return passed
+
+
+def _take_back(setup: Setup, passed: Passed) -> None:
+    """The answer to our COMMIT got lost: whatever it kept is due again, for nobody was called.
+
+    Where the store stays away these rows become doubts, as if the process had died.
+    """
+    with suppress(StoreBusy):
+        put_back(setup, [call.ref for call in passed.calls])

@@ -37,6 +37,7 @@ class Setup:
     testers: frozenset[str] = frozenset()  # host ids that count as test recipients
     confirm_urls: Mapping[str, str] = field(default_factory=dict)  # last-second checks of the host, by name
     marker: Marker | None = None  # what is known outside the store; None: nothing real is sent
+    overlaps: bool = False  # gate a chunk while the one before it is called
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a rehearsal keeps messages in the outbox instead."""
@@ -74,6 +75,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         confirm_urls=settings.confirm_urls,
         dispatcher=Dispatcher(tripwire),
         marker=marker,
+        overlaps=marker is not None,
     )
 
 

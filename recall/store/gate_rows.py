@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Select, and_, bindparam, exists, literal, null, select, text, tuple_
+from sqlalchemy import BigInteger, Connection, Select, and_, bindparam, func, literal, null, select, text, tuple_
 
 from recall.clock import Instant
 from recall.store import schema
@@ -108,10 +108,12 @@ def _tables(of: Case) -> Any:
 
 
 def _has_open_send(of: Case) -> Any:
-    """An earlier message is still being called, or in doubt for less than `doubt_hold`."""
-    hold = of.policy.doubt_hold.micros
-    mine = schema.sends.c.enrolment_id == E.c.id
-    return exists(select(1).where(mine, _SENDS_OPEN, schema.sends.c.gate_at > NOW - hold))
+    """An earlier message is still being called, or in doubt for less than `doubt_hold`.
+
+    Asked as a value, not as EXISTS: as a join, PostgreSQL would read every open send for every row.
+    """
+    latest = select(func.max(schema.sends.c.gate_at)).where(schema.sends.c.enrolment_id == E.c.id, _SENDS_OPEN)
+    return func.coalesce(latest.correlate(E).scalar_subquery(), 0) > NOW - of.policy.doubt_hold.micros
 
 
 def steer(connection: Connection) -> None:

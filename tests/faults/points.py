@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from providers.outbox import Outbox
-from recall.engine import calling, reconcile, send
+from recall.engine import caller, calling, reconcile, send
 from recall.engine import spool as spooling
 from recall.engine.dispatch import Dispatcher
 from recall.errors import StoreBusy
@@ -52,7 +52,7 @@ def _before_spool() -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "before the gate": lambda: setattr(send, "pass_gate", _die),
     "in the gate, before its commit": lambda: setattr(send, "pass_gate", _then_die(send.pass_gate)),
-    "after the gate's commit": lambda: setattr(send, "call_chunk", _die),
+    "after the gate's commit": lambda: setattr(caller, "call_chunk", _die),
     "before the call": lambda: setattr(Dispatcher, "call", _die),
     "before the request is kept": lambda: setattr(Outbox, "_take", _die),
     "after the request is kept": lambda: setattr(Outbox, "_take", _then_die(Outbox._take)),

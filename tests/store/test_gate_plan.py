@@ -36,3 +36,5 @@ def test_the_gate_walks_the_due_index(scene: Scene) -> None:
     assert "enrolments_due" in text
     for slow in ("Sort", "TEMP B-TREE", "SCAN", "Seq Scan on enrolments", "Seq Scan on sends", "CTE Scan", "Hash Join"):
         assert slow not in text, f"{slow}\n{text}"
+    # Read as a join, every open send would be read for every row.
+    assert "sends_open (enrolment_id=?" in text or "Index Cond: (enrolment_id = e.id)" in text, text
