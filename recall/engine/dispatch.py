@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from journeys.words import Cause, Outcome
 from providers.base import Outbound, Provider, SendResult
+from recall.clock import elapsed_seconds
 from recall.engine.guards import Tripwire
 from recall.errors import ChannelDown, Transient
+from recall.store.call_times import CallTimes
 
 T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 10.0  # design 5: provider timeout
@@ -38,6 +40,7 @@ class Dispatcher:
         self._tripwire = tripwire
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._times: dict[str, CallTimes] = {}
 
     def call(self, provider: Provider, batch: Sequence[Outbound]) -> Called:
         """Send one chunk; what the provider leaves unanswered is in doubt, whatever went wrong."""
@@ -47,9 +50,21 @@ class Dispatcher:
         if why := wire.before(batch):
             down = ChannelDown(f"the kill switch went on, {why}")
             return Called([SendResult(o.ref, Outcome.NOT_SENT, Cause.CONNECT) for o in batch], down)
+        begun = elapsed_seconds()
         called = self.run(_call(provider, batch))
+        self._note_time(provider.name, elapsed_seconds() - begun, len(batch))
         wire.after(batch, called.results)
         return called
+
+    def _note_time(self, provider: str, seconds: float, messages: int) -> None:
+        with self._lock:
+            self._times.setdefault(provider, CallTimes()).add(seconds, messages)
+
+    def take_times(self) -> dict[str, CallTimes]:
+        """What calls of real providers took since this was asked last."""
+        with self._lock:
+            taken, self._times = self._times, {}
+        return taken
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run one coroutine on the provider loop and wait for it."""

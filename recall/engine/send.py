@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,12 +17,15 @@ from recall.engine.caller import Caller
 from recall.engine.calling import put_back
 from recall.engine.setup import Setup
 from recall.errors import StoreBusy, Transient
+from recall.store.call_times import add_call_times
 from recall.store.cases import GatePass, gate_passes
 from recall.store.gate import Gate, prepare
 from recall.store.gate_pass import Passed, pass_gate
 from recall.store.gate_rows import Page
 from recall.store.routes import Grant, give_back, grant
 from recall.store.versions import Version
+
+log = logging.getLogger("recall.engine")
 
 SENDER_SECONDS = 4.0  # a chunk holds at most what the sender takes in this time
 MAX_CHUNK = 1000
@@ -75,9 +79,24 @@ def send_batch(
         setup.marker.check(setup.clock.now())
     with setup.store.reading() as connection:
         passes = gate_passes(connection, version, node, mode=setup.mode)
-    for gate_pass in passes:
-        _send_pass(setup, gate_pass, result, due_before=due_before, limit=limit, probe=probe)
+    try:
+        for gate_pass in passes:
+            _send_pass(setup, gate_pass, result, due_before=due_before, limit=limit, probe=probe)
+    finally:
+        _tell_call_times(setup)
     return result
+
+
+def _tell_call_times(setup: Setup) -> None:
+    """Once per batch; that a figure for the metrics is lost stops nothing."""
+    times = setup.dispatcher.take_times()
+    if not times:
+        return
+    try:
+        with setup.store.writing() as connection:
+            add_call_times(connection, times)
+    except StoreBusy as error:
+        log.warning("the times of %s calls were not kept: %s", sum(each.calls for each in times.values()), error)
 
 
 def _send_pass(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from recall.clock import SECOND, Instant
 from recall.store import schema
+from recall.store.call_times import CallTimes, read_call_times
 from recall.store.counts import doubts_by_journey
 from recall.store.inbound import count_reviews
 from recall.store.receipts import count_unapplied
@@ -37,6 +38,7 @@ class Measures:
     source_lag_seconds: dict[str, float]
     kill_switch: bool
     paused: int
+    provider_calls: dict[str, CallTimes]
 
 
 def measure(connection: Connection, *, now: Instant) -> Measures:
@@ -57,6 +59,7 @@ def measure(connection: Connection, *, now: Instant) -> Measures:
         source_lag_seconds=_source_lag(connection, now),
         kill_switch=bool(switched.get("kill_switch")),
         paused=switched.get("paused", 0),
+        provider_calls=read_call_times(connection),
     )
 
 

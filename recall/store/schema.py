@@ -36,6 +36,7 @@ NO_ADDRESS = 0  # the row of `addresses` that stands for "has none", so that eve
 LAST_COUNTED = 8  # counted sends remembered per person and per address
 LAST_PER_CHANNEL = 4  # and of those per channel
 FOR_GOOD = 2**62  # a rest_until that no sign of life ends
+CALL_BOUNDS_MS = (50, 100, 250, 500, 1000, 2500, 5000, 10000)  # of a provider's calls; no call lasts longer by much
 CHANNELS = ("push", "sms", "email", "call", "in_app", "task")
 
 
@@ -512,6 +513,18 @@ breakers = Table(  # a provider that fails is left alone until then
     _count("failures"),
     _at("open_until", null=True),
     Column("why", Text),
+)
+
+provider_calls = Table(  # how long calls of a real provider took; one row each, added to once per batch
+    "provider_calls",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    _count("calls"),  # a call is one chunk
+    _count("messages"),
+    _count("micros"),  # of all calls together
+    *[
+        _count(f"within_{bound}ms") for bound in CALL_BOUNDS_MS
+    ],  # calls that took so long and longer than the bound before
 )
 
 receipts = Table(  # inbox: what vendors told us, kept before it is interpreted

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recall.clock import elapsed_seconds
 from recall.web.logs import request_id
 
+ROUTE = "recall.route"  # where a plain route says how it is called; described ones are known to FastAPI
 MAX_BODY_BYTES = 1_000_000
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -73,7 +74,7 @@ class Armour:
                 await _fail(guarded_send, number)
         finally:
             seconds = elapsed_seconds() - begun
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = str(scope.get(ROUTE) or getattr(scope.get("route"), "path", "unmatched"))
             self._meter(route, status, seconds)
             said = {"route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
             log.info("%s %s", scope["method"], route, extra=said)

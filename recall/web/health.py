@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from recall.clock import elapsed_seconds
+from recall.clock import SECOND, elapsed_seconds
 from recall.errors import RecallError
+from recall.store.call_times import BOUNDS_SECONDS, CallTimes
 from recall.store.measures import Measures, measure
 from recall.store.migrations import is_current
 from recall.web.context import Web, refuse
@@ -69,6 +71,7 @@ class StoreCounts(Collector):
         yield GaugeMetricFamily("recall_replies_to_read", "Replies that wait for a person", seen.reviews_waiting)
         yield GaugeMetricFamily("recall_kill_switch", "1 while nothing is sent at all", float(seen.kill_switch))
         yield GaugeMetricFamily("recall_journeys_paused", "Paused journeys", seen.paused)
+        yield from _call_times(seen.provider_calls)
         if self._web.beat is not None:
             age = self._web.beat.age_seconds
             yield GaugeMetricFamily("recall_reconciler_age_seconds", "Since the reconciler came through", age)
@@ -79,6 +82,19 @@ class StoreCounts(Collector):
                 with self._web.setup.store.reading() as connection:
                     self._kept = elapsed_seconds(), measure(connection, now=self._web.setup.clock.now())
             return self._kept[1]
+
+
+def _call_times(calls: dict[str, CallTimes]) -> Iterator[Metric]:
+    """Of all workers together; a call is one chunk of messages."""
+    text = "Time a provider took to answer one chunk of messages"
+    seconds = HistogramMetricFamily("recall_provider_call_seconds", text, labels=("provider",))
+    messages = CounterMetricFamily("recall_provider_messages", "Messages handed to a provider", labels=("provider",))
+    for provider, each in calls.items():
+        within = zip((*map(str, BOUNDS_SECONDS), "+Inf"), (*accumulate(each.within), each.calls), strict=True)
+        seconds.add_metric((provider,), list(within), each.micros / SECOND)
+        messages.add_metric((provider,), each.messages)
+    yield seconds
+    yield messages
 
 
 def _by(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> Metric:

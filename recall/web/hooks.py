@@ -12,9 +12,11 @@ from providers.base import Provider, ProviderEvent, RawRequest
 from recall.clock import DAY, Instant
 from recall.errors import WebhookRejected
 from recall.store.receipts import Receipt
+from recall.web.armour import ROUTE
 from recall.web.context import Web, log, refuse
 from recall.web.inbox import Told
 
+ACCOUNT_HOOK, SEND_HOOK = "/hooks/{provider}", "/hooks/{provider}/{token:path}"
 MAX_EVENTS = 10_000  # of one request
 QUICKLY_READ = 32_768  # bytes; what is longer is read in a thread, so that nobody waits for it
 _LONGEST = 500  # characters of an id, ref or detail
@@ -27,11 +29,13 @@ def routes(web: Web) -> APIRouter:
 
     async def account_hook(request: Request) -> Response:
         """Everything of one vendor account: receipts with our refs in them, and replies."""
+        request.scope[ROUTE] = ACCOUNT_HOOK
         raw = web.raw(request, await request.body())
         return await take_hook(web, request.path_params["provider"], raw, None)
 
     async def send_hook(request: Request) -> Response:
         """What became of the one send the token was made for."""
+        request.scope[ROUTE] = SEND_HOOK
         raw = web.raw(request, await request.body())
         provider, token = request.path_params["provider"], request.path_params["token"]
         ref = web.doors.read_hook(provider, token)
@@ -39,8 +43,8 @@ def routes(web: Web) -> APIRouter:
             raise refuse(403, "this address was not made by us for this provider")
         return await take_hook(web, provider, raw, ref)
 
-    router.add_route("/hooks/{provider}", account_hook, methods=["POST"])
-    router.add_route("/hooks/{provider}/{token:path}", send_hook, methods=["POST"])
+    router.add_route(ACCOUNT_HOOK, account_hook, methods=["POST"])
+    router.add_route(SEND_HOOK, send_hook, methods=["POST"])
     return router
 
 

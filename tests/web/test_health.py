@@ -7,8 +7,10 @@ from sqlalchemy import text
 
 from journeys.words import Channel, Outcome
 from recall.clock import HOUR
+from recall.engine.dispatch import Dispatcher
 from recall.engine.spool import spool
 from recall.errors import StoreBusy
+from recall.store.call_times import add_call_times
 from recall.store.connect import Store
 from recall.store.ledger import Answer
 from recall.web import health
@@ -71,6 +73,25 @@ def test_the_metrics_count_and_name_nobody(door: Door) -> None:
         assert line in shown
     assert "canary" not in shown
     assert "138" not in shown
+
+
+def test_the_metrics_tell_how_long_providers_take(door: Door) -> None:
+    dispatcher = Dispatcher()
+    for seconds in (0.04, 0.3, 60.0):
+        dispatcher._note_time("twilio_sms", seconds, 10)
+    with door.scene.store.writing() as connection:
+        add_call_times(connection, dispatcher.take_times())
+    assert dispatcher.take_times() == {}
+    shown = door.client.get("/metrics").text
+    for line in (
+        'recall_provider_call_seconds_bucket{le="0.05",provider="twilio_sms"} 1.0',
+        'recall_provider_call_seconds_bucket{le="0.5",provider="twilio_sms"} 2.0',
+        'recall_provider_call_seconds_bucket{le="10.0",provider="twilio_sms"} 2.0',
+        'recall_provider_call_seconds_bucket{le="+Inf",provider="twilio_sms"} 3.0',
+        'recall_provider_call_seconds_sum{provider="twilio_sms"} 60.34',
+        'recall_provider_messages_total{provider="twilio_sms"} 30.0',
+    ):
+        assert line in shown
 
 
 def test_the_store_is_asked_for_metrics_once_in_a_while(small_door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

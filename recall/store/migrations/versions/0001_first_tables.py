@@ -202,6 +202,22 @@ def upgrade() -> None:
     )
     op.create_index("policies_by_name", "policies", ["name", "id"], unique=False)
     op.create_table(
+        "provider_calls",
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("calls", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("messages", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("micros", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_50ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_100ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_250ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_500ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_1000ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_2500ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_5000ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("within_10000ms", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("provider"),
+    )
+    op.create_table(
         "prunings",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
