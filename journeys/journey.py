@@ -138,6 +138,8 @@ class Offer(Model):
     name: Identifier
     stock: WholeNumber
     on_empty: Literal["skip", "defer", "exit"] = "skip"
+    cost: Money | None = None  # of one redemption, in the policy's currency; counted by `recall review`
+    redeemed: EventName | None = None  # the event that says it was; the goal when not told
 
 
 # --- steps ----------------------------------------------------------------------------------------------

@@ -26,17 +26,14 @@ def declared_looks(connection: Connection, name: str) -> int | None:
     return int(json.loads(found)["looks"]) if found else None
 
 
-def plan_of(
-    looks: int | None, cohorts: Iterable[Cohort], window: int, *, offset: int, now: Instant
-) -> tuple[Plan, bool]:
-    """Which weekly look this is, counted from the first closed window; and whether the horizon is behind us."""
+def plan_of(looks: int | None, cohorts: Iterable[Cohort], window: int, *, offset: int, now: Instant) -> Plan:
+    """Which weekly look this is, counted from the first closed window."""
     weeks = [cohort.week for cohort in cohorts]
     all_looks = looks or LOOKS
     if not weeks:
-        return Plan(looks=all_looks), False
+        return Plan(looks=all_looks)
     begins = week_begins(min(weeks), offset)
-    look = look_now(begins, window, all_looks, now=now)
-    return Plan(looks=all_looks, look=look), (now - begins - window) // WEEK > all_looks
+    return Plan(looks=all_looks, look=look_now(begins, window, all_looks, now=now))
 
 
 def look_now(began: Instant, window: int, looks: int, *, now: Instant) -> int:

@@ -18,7 +18,7 @@ from recall.measure.horizon import PROGRAMME, declared_looks, plan_of, week_begi
 from recall.measure.looks import boundary
 from recall.measure.ratio import Ratio, SampleRatio, check_ratio
 from recall.measure.sides import Side
-from recall.measure.spent import Money, money_of, new_user_cost
+from recall.measure.spent import Money, money_of, new_user_cost, offers_taken
 from recall.store.figures import (
     Asked,
     Attributed,
@@ -29,7 +29,6 @@ from recall.store.figures import (
     read_programme_spending,
     read_spending,
 )
-from recall.store.figures_days import every_version
 from recall.store.versions import Version, published_journeys
 
 
@@ -67,7 +66,6 @@ class Outcome:
     weeks: Sequence[Week]
     looks: Sequence[Look]
     declared: bool  # the horizon was said, not assumed
-    past_horizon: bool
     attributed: Attributed | None
     money: Money
     new_user_cost: float | None = None
@@ -93,15 +91,6 @@ class Outcome:
         return self.comparison.incremental.at / self.attributed.after_message if self.comparison.is_shown else None
 
 
-def read_outcomes(asked: Asked) -> list[Outcome]:
-    """The programme first, where it has a holdout, then every journey that is not retired."""
-    versions = every_version(asked.connection)
-    holdouts = Holdouts(asked, versions)
-    journeys = [read_outcome(asked, version, holdouts) for version in published_journeys(asked.connection)]
-    programme = read_programme(asked, holdouts)
-    return [*([programme] if programme else []), *journeys]
-
-
 Shares = Mapping[tuple[int, int], float | None]  # (version, period of its policy) -> share meant to be held out
 JOURNEYS_CONTROL = (Holdout.JOURNEY, Holdout.PROGRAMME)
 
@@ -121,7 +110,8 @@ def read_outcome(asked: Asked, version: Version, holdouts: Holdouts) -> Outcome:
     """One journey."""
     journey = version.program.journey
     cohorts, shares = _assigned(asked, version, holdouts)
-    money = money_of(read_spending(asked, version.journey_id))
+    versions = [each for each in holdouts.versions.values() if each.journey_id == version.journey_id]
+    money = money_of(read_spending(asked, version.journey_id), offers_taken(asked, versions))
     return _outcome(
         asked,
         journey.id,
@@ -158,7 +148,7 @@ def read_programme(asked: Asked, holdouts: Holdouts) -> Outcome | None:
         cohorts=cohorts,
         shares=shares,
         held_out=(Holdout.PROGRAMME,),
-        money=money_of(read_programme_spending(asked)),
+        money=money_of(read_programme_spending(asked), offers_taken(asked, holdouts.versions.values(), programme=True)),
         passages=sum(cohort.people for cohort in cohorts),
         attributed=None,
         new_user_cost=None,
@@ -182,7 +172,7 @@ def _outcome(
 ) -> Outcome:
     offset = zone_offset(zone, asked.now)
     looks = declared_looks(asked.connection, name)
-    plan, past = plan_of(looks, cohorts, window, offset=offset, now=asked.now)
+    plan = plan_of(looks, cohorts, window, offset=offset, now=asked.now)
     ratio = _ratio(cohorts, shares, held_out)
     closed = [cohort for cohort in cohorts if cohort.closed]
     people: dict[str, int] = {}
@@ -201,7 +191,6 @@ def _outcome(
         weeks=_weeks(cohorts, held_out, offset),
         looks=_looks(closed, held_out, plan),
         declared=looks is not None,
-        past_horizon=past,
         attributed=attributed,
         money=money,
         new_user_cost=new_user_cost,

@@ -24,8 +24,8 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
     "lift": ("assigned",),
     "incremental": ("assigned",),
     "programme": ("programme",),
-    "cost": ("cost", "programme_cost"),
-    "cost_per_incremental": ("assigned", "cost"),
+    "cost": ("cost", "programme_cost", "redeemed"),
+    "cost_per_incremental": ("assigned", "cost", "redeemed"),
     "value": ("assigned", "cost"),
     "attributed": ("attributed",),
     "incremental_share": ("assigned", "attributed"),
@@ -48,7 +48,7 @@ QUERIES: Mapping[str, tuple[str, ...]] = {
     "retention": ("retention",),
     "active_later": ("active_later",),
     "guardrails": ("steps",),
-    "harm": ("stages", "held_out", "stops"),
+    "harm": ("harm", "held_out", "stops"),
 }
 
 

@@ -9,6 +9,7 @@ from journeys.journey import Journey, PolicyByJurisdiction
 from journeys.policy import Policy
 from journeys.program import MessageNode
 from recall.measure.experiment import Comparison, compare
+from recall.measure.harm import HarmLine, read_harm
 from recall.measure.sides import Side
 from recall.measure.stages import LOGIN, StageLine, stage_events, stage_lines
 from recall.store.figures import (
@@ -16,7 +17,6 @@ from recall.store.figures import (
     Stayed,
     count_held_out,
     count_stages,
-    count_stops,
     read_active_later,
     read_retention,
 )
@@ -32,7 +32,6 @@ from recall.store.figures_messages import (
 from recall.store.versions import Version
 
 DAYS = (1, 7, 28)
-HARM = ("app_uninstalled", "complaint_filed", "loan_overdue")  # looked for in both arms, where the host tells them
 
 
 @dataclass(frozen=True)
@@ -69,17 +68,6 @@ class RetentionLine:
 
 
 @dataclass(frozen=True)
-class HarmLine:
-    """Something that should not become more frequent by messages; both arms."""
-
-    event: str
-    treated: int
-    treated_people: int
-    held_out: int
-    held_out_people: int
-
-
-@dataclass(frozen=True)
 class Passage:
     """Everything the page tells about one journey beside its lift."""
 
@@ -100,28 +88,22 @@ def read_passage(asked: Asked, version: Version, versions: Mapping[int, Version]
     journey, number = version.program.journey, version.journey_id
     steps = read_steps(asked, number)
     reached = read_person_funnel(asked, number)
-    events = [*stage_events(journey), *HARM]
-    counts = count_stages(asked, number, events)
+    counts = count_stages(asked, number, stage_events(journey))
+    held_out = count_held_out(asked, number)
     contacts = read_contacts(asked, number, _counted(policy, steps))
-    held_out, stops = count_held_out(asked, number), count_stops(asked, number)
     return Passage(
         journey=journey,
         reached=reached,
-        stages=stage_lines(journey, reached, counts, held_out, logins=count_logins(asked, number, LOGIN)),
+        stages=stage_lines(
+            journey, reached, counts, count_held_out(asked, number), logins=count_logins(asked, number, LOGIN)
+        ),
         hazards=hazard_lines(contacts),
         cap=policy.unresponsive.after.sends if policy and policy.unresponsive else None,
         steps=steps,
         templates=_by_template(steps, versions),
         retention=[_retention(asked, number, day) for day in DAYS],
         active_later=_later(read_active_later(asked, number)),
-        harm=[
-            HarmLine("opted_out", stops.get(True, 0), reached.people, stops.get(False, 0), held_out),
-            *(
-                HarmLine(event, counts.get((event, True), 0), reached.people, counts.get((event, False), 0), held_out)
-                for event in HARM
-                if counts.get((event, True)) or counts.get((event, False))
-            ),
-        ],
+        harm=read_harm(asked, number, treated=reached.people, held_out=held_out),
     )
 
 
@@ -166,7 +148,7 @@ def _by_template(steps: Iterable[StepLine], versions: Mapping[int, Version]) -> 
     return dict(sorted(found.items()))
 
 
-_SUMMED = StepLine._fields[5:17]
+_SUMMED = StepLine._fields[5:-1]  # all but what it is and the currency
 
 
 def add_lines(one: StepLine, other: StepLine) -> StepLine:

@@ -148,6 +148,38 @@ def read_programme_spending(asked: Asked) -> list[Spending]:
     return [Spending(bool(closed), currency, count, int(micros or 0)) for closed, currency, count, micros in rows]
 
 
+class Redeemed(NamedTuple):
+    """People who took up an offer they were sent, each once."""
+
+    closed: bool
+    version_id: int
+    currency: str
+    people: int
+
+
+def read_redeemed(
+    asked: Asked, journey_id: int, offer: str, events: Sequence[str], *, programme: bool = False
+) -> list[Redeemed]:
+    """Who did one of these events after the message and within the window; of first passages, or of the programme's."""
+    people = first_passages(None if programme else journey_id, now=asked.now)
+    mine = _S.c.user_id == people.c.user_id if programme else _S.c.enrolment_id == people.c.id
+    done = exists().where(
+        _V.c.user_id == people.c.user_id,
+        _V.c.name.in_(events),
+        _V.c.at > _S.c.gate_at,
+        _V.c.at <= people.c.goal_until,
+    )
+    keys = (people.c.closed, _S.c.version_id, _S.c.currency)
+    rows = asked.ask(
+        "redeemed",
+        select(*keys, func.count(people.c.user_id.distinct()))
+        .join(_S, mine)
+        .where(_S.c.journey_id == journey_id, _S.c.offer == offer, _S.c.state.in_(SENT), done)
+        .group_by(*keys),
+    )
+    return [Redeemed(bool(closed), version, currency, count) for closed, version, currency, count in rows]
+
+
 class Attributed(NamedTuple):
     """Treated people with a goal in a closed window: after any message, and within five days of a click."""
 
@@ -176,14 +208,16 @@ class Sided(NamedTuple):
     people: int
 
 
-def count_stages(asked: Asked, journey_id: int, events: Sequence[str]) -> dict[tuple[str, bool], int]:
-    """(event, treated) -> people who did it after entering and within the window; closed windows only."""
+def count_stages(
+    asked: Asked, journey_id: int, events: Sequence[str], *, name: str = "stages", later_too: bool = False
+) -> dict[tuple[str, bool], int]:
+    """(event, treated) -> people who did it after entering and within the window, or up to now; closed windows only."""
     if not events:
         return {}
     people = first_passages(journey_id, now=asked.now)
     treated = _is_treated(people).label("treated")
     rows = asked.ask(
-        "stages",
+        name,
         select(_V.c.name, treated, func.count(people.c.id.distinct()))
         .select_from(people)
         .join(
@@ -192,7 +226,7 @@ def count_stages(asked: Asked, journey_id: int, events: Sequence[str]) -> dict[t
                 _V.c.user_id == people.c.user_id,
                 _V.c.name.in_(sorted(set(events))),
                 _V.c.at > people.c.entered_at,
-                _V.c.at <= people.c.goal_until,
+                _V.c.at <= (asked.now if later_too else people.c.goal_until),
             ),
         )
         .where(people.c.closed == 1)
@@ -284,7 +318,7 @@ def count_held_out(asked: Asked, journey_id: int) -> int:
 
 
 def count_stops(asked: Asked, journey_id: int) -> dict[bool, int]:
-    """treated -> people whose address was opted out, by whatever way, after entering and within their window."""
+    """treated -> people whose address was opted out, by whatever way, after entering."""
     people = first_passages(journey_id, now=asked.now)
     stops, addresses, owners = schema.suppressions, schema.addresses, schema.user_addresses
     treated = _is_treated(people).label("treated")
@@ -299,7 +333,6 @@ def count_stops(asked: Asked, journey_id: int) -> dict[bool, int]:
             people.c.closed == 1,
             stops.c.reason == "opted_out",
             stops.c.at > people.c.entered_at,
-            stops.c.at <= people.c.goal_until,
         )
         .group_by("treated"),
     )

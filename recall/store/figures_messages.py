@@ -30,6 +30,7 @@ _S_COLUMNS = (
     _S.c.answered_at,
     _S.c.opted_out_at,
     _S.c.complained_at,
+    _S.c.answer,
     func.coalesce(_S.c.cost, _S.c.price).label("micros"),
 )
 
@@ -53,8 +54,12 @@ class StepLine(NamedTuple):
     goals: int  # came back after this message and before the next: last touch, not caused
     opted_out: int
     complained: int
+    hung_up: int  # calls that were answered and ended without a word
     micros: int
     currency: str
+
+
+HUNG_UP = "no_input"
 
 
 def read_steps(asked: Asked, journey_id: int) -> list[StepLine]:
@@ -84,6 +89,7 @@ def read_steps(asked: Asked, journey_id: int) -> list[StepLine]:
             _many(goal),
             func.count(sends.c.opted_out_at),
             func.count(sends.c.complained_at),
+            _many(sends.c.answer == HUNG_UP),
             func.sum(case((sends.c.state.in_(SENT), sends.c.micros), else_=0)),
             func.max(sends.c.currency),
         )
@@ -92,7 +98,7 @@ def read_steps(asked: Asked, journey_id: int) -> list[StepLine]:
         .group_by(*keys)
         .order_by(sends.c.version_id, sends.c.step_id, sends.c.arm)
     )
-    return [StepLine._make((*row[:16], int(row[16] or 0), row[17] or "")) for row in asked.ask("steps", statement)]
+    return [StepLine._make((*row[:17], int(row[17] or 0), row[18] or "")) for row in asked.ask("steps", statement)]
 
 
 class ContactCount(NamedTuple):

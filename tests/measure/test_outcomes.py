@@ -135,6 +135,35 @@ def test_counts_are_those_of_a_plain_query_and_open_windows_wait(scene: Scene):
     assert found.comparison.lift.at == pytest.approx(24 / 80 - 3 / 20)
 
 
+OFFER = """
+  - {push: come-back, offer: {name: coupon, stock: 1000, cost: "8.00"}}
+  - {sms: come-back, offer: {name: gift, stock: 1000, cost: "3.00", redeemed: gift_taken}}
+"""
+
+
+def test_a_redeemed_offer_costs_once_and_only_whom_it_was_sent_to(scene: Scene):
+    version = scene.publish(OFFER, more=HOLDOUT, policy=no_programme)
+    people(scene, version, treated=80, held_out=20, back=24, back_held_out=3)
+    with scene.store.writing() as connection:
+        taken = "insert into events (key, user_id, name, at, recorded_at) select {key}, user_id, '{name}', {at}, 0 from {of}"
+        treated = "enrolments where holdout = 'treated' and user_id in (select min(user_id) from enrolments)"
+        connection.execute(text("update sends set offer = 'coupon' where state = 'accepted'"))
+        for key, name, at, of in (
+            ("'early' || ref", "gift_taken", "gate_at - 9", "sends"),
+            ("'gift'", "gift_taken", "entered_at + 172800000000", treated),
+        ):
+            connection.execute(text(taken.format(key=key, name=name, at=at, of=of)))
+    scene.later(30 * DAY)
+    with_coupon = outcome(scene, version).money
+    # 24 came back by the event that is the goal, each for 8.00; those held out who did were sent nothing.
+    assert (with_coupon.offers, with_coupon.closed) == pytest.approx((24 * 8.0, 24 * 8.0 + 80 * 0.1))
+    with scene.store.writing() as connection:
+        connection.execute(text("update sends set offer = 'gift' where state = 'accepted'"))
+    with_gift = outcome(scene, version)
+    assert with_gift.money.offers == pytest.approx(3.0)
+    assert with_gift.comparison.treated.cost == pytest.approx(3.0 + 80 * 0.1)
+
+
 def test_a_second_passage_of_the_same_person_is_counted_and_not_compared(scene: Scene):
     version = scene.publish(more=HOLDOUT, policy=no_programme)
     people(scene, version, treated=4, held_out=1, back=1, back_held_out=0)
@@ -206,6 +235,30 @@ def test_contacts_messages_and_stages_count_as_the_ledger_does(scene: Scene):
     assert (borrowed.people, borrowed.held_out) == (12, 1)
     assert passage.active_later.treated.people == 40
     assert [line.people for line in passage.retention] == [12, 12, 12]
+
+
+def test_harm_is_counted_in_both_arms_until_now_and_silent_calls_of_those_answered(scene: Scene):
+    version = scene.publish("  - {call: come-back}", more=HOLDOUT, policy=no_programme)
+    people(scene, version, treated=80, held_out=20, back=24, back_held_out=3)
+    with scene.store.writing() as connection:
+        connection.execute(
+            text(
+                "insert into events (key, user_id, name, at, recorded_at) select 'late' || cast(id as text), user_id, "
+                "'loan_overdue', entered_at + :late, 0 from enrolments where holdout = 'treated' or goal_at > 0"
+            ),
+            {"late": 50 * DAY},  # long after the window of 28 days
+        )
+        connection.execute(text("update sends set channel = 'call', answered_at = gate_at where state = 'accepted'"))
+        connection.execute(text("update sends set answer = 'no_input' where state = 'accepted' and id % 2 = 0"))
+    scene.later(60 * DAY)
+    with scene.store.reading() as connection:
+        passage = read_passage(Asked(connection, now=scene.now), version, {version.id: version}, None)
+    lines = {line.event: line for line in passage.harm}
+    overdue = lines["loan_overdue"]
+    assert (overdue.treated, overdue.held_out) == (Side(80, 80), Side(20, 3))
+    assert overdue.is_shown
+    assert (lines["opted_out"].treated.goals, lines["opted_out"].is_shown) == (0, False)
+    assert (passage.steps[0].answered, passage.steps[0].hung_up) == (80, 40)
 
 
 def test_a_cap_saves_what_comes_after_it():

@@ -42,6 +42,11 @@ def _journey(told: Told, words: Words) -> Iterator[tuple[str, str]]:
             stage_name = words.named("stage", stage.stage)
             share = shown(stage.share, "share")
             yield words("decide_stage", name=told.outcome.name, stage=stage_name, share=share, target=stage.target), ""
+    for line in told.passage.harm:
+        if line.more is not None and line.is_shown:
+            more = {"low": shown(line.more.low, "points"), "high": shown(line.more.high, "points")}
+            event = words.named("harm", line.event)
+            yield words("decide_worse", name=told.outcome.name, event=event, **more), "bad"
     for result in told.splits:
         if result.winner is not None:
             yield words("decide_winner", name=told.outcome.name, split=result.split, arm=result.winner), ""

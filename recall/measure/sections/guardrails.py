@@ -20,12 +20,14 @@ def _guard_table(review: Review, words: Words) -> Table:
     for told in review.journeys:
         limits = told.passage.journey.guardrails
         lines = told.passage.steps
+        calls = [line for line in lines if line.channel == "call"]
         sent = sum(line.sent for line in lines)
         refused = sum(line.refused for line in lines)
         kinds = (
             ("opted_out", sum(line.opted_out for line in lines), sent, limits.opt_outs if limits else None),
             ("complained", sum(line.complained for line in lines), sent, limits.complaints if limits else None),
             ("refused", refused, sent + refused, limits.refusals if limits else None),
+            ("hung_up", sum(line.hung_up for line in calls), sum(line.answered for line in calls), None),
             ("undelivered", sum(line.undelivered for line in lines), sent, None),
         )
         for kind, count, of, limit in kinds:
@@ -46,15 +48,19 @@ def _guard_table(review: Review, words: Words) -> Table:
 
 
 def _harm_table(review: Review, words: Words) -> Table:
-    rows: list[list[object]] = [
-        [
-            told.outcome.name, words.named("harm", line.event), line.treated,
-            line.treated / line.treated_people if line.treated_people else None,
-            line.held_out, line.held_out / line.held_out_people if line.held_out_people else None,
-        ]
-        for told in review.journeys
-        for line in told.passage.harm
-    ]  # fmt: skip
+    rows: list[list[object]] = []
+    marks: dict[tuple[int, int], str] = {}
+    for told in review.journeys:
+        for line in told.passage.harm:
+            more = line.more
+            if line.is_shown:
+                marks[len(rows), 6] = "bad"
+            rows.append(
+                [
+                    told.outcome.name, words.named("harm", line.event), line.treated.goals, line.treated.rate,
+                    line.held_out.goals, line.held_out.rate, more and more.at, more and more.low, more and more.high,
+                ]
+            )  # fmt: skip
     columns = [
         Column(words("journey")),
         Column(words("event")),
@@ -62,8 +68,11 @@ def _harm_table(review: Review, words: Words) -> Table:
         Column(words("share"), "harm", "fine"),
         Column(words("held_out"), "harm", "count"),
         Column(words("share"), "harm", "fine"),
+        Column(words("more"), "harm", "points"),
+        Column(words("low"), "harm", "points"),
+        Column(words("high"), "harm", "points"),
     ]
-    return Table("harm", words("harm_title"), columns, rows, note=words("harm_note"))
+    return Table("harm", words("harm_title"), columns, rows, marks, words("harm_note"))
 
 
 _OF_TEMPLATE = ("sent", "refused", "delivered", "clicked", "goals", "complained", "opted_out")
