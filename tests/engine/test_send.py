@@ -28,3 +28,14 @@ def test_nothing_is_sent_twice_by_running_twice(scene: Scene) -> None:
     scene.later(HOUR)
     assert scene.run().is_idle
     assert scene.sent() == [("u1", "push")]
+
+
+def test_the_gap_counts_from_the_message_not_from_when_it_fell_due(scene: Scene) -> None:
+    """Nobody ran for more than a day: three days later means three days after the message."""
+    version = scene.publish("  - {push: come-back}\n  - {wait: 3d}\n  - {sms: come-back}")
+    scene.add_user("u1")
+    [enrolment] = scene.enrol(version, "u1")
+    scene.later(DAY + HOUR)
+    scene.run()
+    assert scene.sent() == [("u1", "push")]
+    assert scene.enrolment(enrolment).due_at == scene.now + 3 * DAY

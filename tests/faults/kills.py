@@ -2,80 +2,141 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from providers.outbox import Outbox
 from recall.clock import MINUTE, FixedClock, SystemClock
 from recall.engine.reconcile import reconcile
 from recall.settings import Settings
-from tests.engine.conftest import Scene
+from recall.store.people import NewAddress, NewUser, upsert_users
+from tests.engine.conftest import ELIGIBLE, Scene
 
 ROOT = Path(__file__).parents[2]
+LONGEST_WAIT = 0.2  # seconds from one kill to the next
 
 
 @dataclass
 class Killed:
     """What the provider's own log says after so many kills."""
 
-    kills: int = 0
-    hits: int = 0  # kills that hit a process at work, rather than after it was done
+    kills: int = 0  # of processes at work
+    torn: int = 0  # messages that a kill left between the gate and the record
     sends: int = 0
     duplicates: int = 0
     lost: int = 0  # people with neither a message nor a doubt nor an outcome that says so
     silent_doubt: int = 0
 
 
-def spawn(scene: Scene, settings: Settings, *more: str) -> subprocess.Popen[str]:
-    url = scene.store.engine.url.render_as_string(hide_password=False)
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.sender", str(settings.project_dir), url, "settled-30d", *more],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Nursery:
+    """Senders without the seconds it takes to import: one process has imported everything, and forks each of them."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.sender", "--nursery"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parent.communicate()  # the end of its input ends it
+
+    def start(self, scene: Scene, settings: Settings, *more: str) -> int:
+        """A sender that is ready to send; returns its process id."""
+        url = scene.store.engine.url.render_as_string(hide_password=False)
+        child = self._ask("start", str(settings.project_dir), url, "settled-30d", *more)
+        assert child, "the sender did not start"
+        return child
+
+    def end(self, child: int) -> int:
+        """Wait until a sender has ended; its exit code, negative for a signal."""
+        return self._ask("end", str(child))
+
+    def kill(self, child: int) -> int:
+        """SIGKILL; how it ended, which is 0 when it was done already."""
+        os.kill(child, signal.SIGKILL)  # one that is done waits as a zombie until `end`: its id is nobody else's
+        return self.end(child)
+
+    def _ask(self, *words: str) -> int:
+        assert self._parent.stdin is not None and self._parent.stdout is not None
+        self._parent.stdin.write(json.dumps(words) + "\n")
+        self._parent.stdin.flush()
+        return int(self._parent.stdout.readline())
 
 
-def kill_often(scene: Scene, settings: Settings, *, kills: int, workers: int, users: int, seed: int) -> Killed:
-    """Kill one of several processes that send at once, again and again; then let one finish, and count.
+def gather(scene: Scene, count: int) -> None:
+    """So many more people due on a push, around the clock, on the wall clock that a sender reads too.
 
-    People come in waves, so that there is always somebody due when a process is killed.
+    Small chunks and a provider that takes its time make many moments to die in.
     """
-    dice, done = random.Random(seed), Killed()
-    running = [_ready(spawn(scene, settings)) for _ in range(workers)]
-    for _ in range(kills):
+    scene.clock = FixedClock(SystemClock().now())
+    scene.outbox.mkdir(parents=True, exist_ok=True)
+    (scene.outbox / "fault.json").write_text('{"latency_ms": 10}')
+    version = scene.publish("  - {push: come-back}", policy=_small_chunks)
+    first = len(scene.sends())
+    rows = [
+        NewUser(
+            f"u{number:06d}",
+            push=NewAddress(f"token-{number}", subkind="fcm_token"),
+            zones=("Asia/Shanghai",),
+            locale="zh-CN",
+            jurisdiction="CN",
+            proved_at=scene.now,
+            attributes=ELIGIBLE,
+        )
+        for number in range(first, first + count)
+    ]
+    upsert_users(scene.store, rows, scene.now)
+    scene.enrol(version, *[row.user for row in rows])
+
+
+def _small_chunks(policy: dict[str, Any]) -> None:
+    policy["windows"]["push"] = {day: ["00:00-24:00"] for day in ("workday", "weekend", "holiday")}
+    policy["routes"]["push"]["per_second"] = 1
+
+
+def kill_often(
+    nursery: Nursery, scene: Scene, settings: Settings, *, kills: int, workers: int, users: int, seed: int
+) -> Killed:
+    """Kill one of several processes at work, again and again; then let all finish, and count.
+
+    One that was done already is no kill. When nobody is due any more, as many people as at first come.
+    """
+    gather(scene, users)
+    dice, done, waves = random.Random(seed), Killed(), 1
+    running = [nursery.start(scene, settings) for _ in range(workers)]
+    while done.kills < kills:
         place = dice.randrange(workers)
-        try:
-            running[place].wait(dice.uniform(0.0, 0.3))
-        except subprocess.TimeoutExpired:
-            running[place].send_signal(signal.SIGKILL)
-            done.hits += 1
-        running[place].communicate()
-        done.kills += 1
-        running[place] = _ready(spawn(scene, settings))
-    for child in running:
-        _, errors = child.communicate(timeout=300)
-        assert child.returncode == 0, errors
-    return _count(scene, done, users)
-
-
-def _ready(child: subprocess.Popen[str]) -> subprocess.Popen[str]:
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n", "the sender did not start"
-    return child
+        time.sleep(dice.uniform(0.0, LONGEST_WAIT))
+        if nursery.kill(running[place]) == -signal.SIGKILL:
+            done.kills += 1
+        elif len(scene.sends()) == users * waves:
+            gather(scene, users)
+            waves += 1
+        running[place] = nursery.start(scene, settings)
+    assert [nursery.end(child) for child in running] == [0] * workers
+    return _count(scene, done, users * waves)
 
 
 def _count(scene: Scene, done: Killed, users: int) -> Killed:
     later = FixedClock(SystemClock().now() + 3 * MINUTE)
     setup = replace(scene.setup, clock=later, providers={"outbox": Outbox(scene.outbox, clock=later)})
+    done.torn = sum(send.state == "calling" for send in scene.sends())
     open_now = reconcile(setup).open
     taken = Counter(accepted.user for accepted in scene.accepted())
     states = Counter(send.state for send in scene.sends())

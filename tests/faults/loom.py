@@ -178,7 +178,7 @@ class Loom:
 class WovenStore(Store):
     """The real store, whose transactions begin and commit at points of the loom."""
 
-    loom: Loom
+    loom: Loom = field(kw_only=True)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

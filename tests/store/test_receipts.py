@@ -107,3 +107,9 @@ def test_a_click_of_a_scanner_is_no_sign_of_life(scene: Scene) -> None:
     ref = send_one(scene, "sms")
     tell(scene, ref, [(ReceiptKind.CLICKED, 1, "suspect")], one_by_one=False)
     assert (picture(scene)["clicked_at"], picture(scene)["streak"]) == (None, 1)
+
+
+def test_of_each_kind_the_earliest_time_stays(scene: Scene) -> None:
+    ref = send_one(scene, "sms")
+    tell(scene, ref, [(ReceiptKind.CLICKED, minute, "") for minute in (5, 3, 4)], one_by_one=True)
+    assert picture(scene)["clicked_at"] == scene.now + 3 * MINUTE
