@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from recall.settings import Settings
 
 PORT = 8080
-GRACE_SECONDS = 15
+GRACE_SECONDS = 8  # for open requests; with the reconciler's last pass, 15 s in all
 
 
 @click.command()

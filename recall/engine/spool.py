@@ -27,7 +27,9 @@ def spool(directory: Path, answers: Sequence[Answer]) -> Path:
     lines = "".join(json.dumps(_written(answer)) + "\n" for answer in answers)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, lines.encode())
+        left = memoryview(lines.encode())
+        while left:  # a disk that fills up takes a part, and says so only at the next attempt
+            left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

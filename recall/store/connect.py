@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import URL, Engine, create_engine, event, select
 from sqlalchemy import Connection as Connection  # the name other rooms use in signatures
-from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -28,6 +28,7 @@ from recall.store import schema
 from recall.store.turns import Turns
 
 _BUSY_TIMEOUT_SECONDS = 30
+_IDLE_SECONDS = 120  # between two statements of a transaction; reading for a review pauses for seconds
 _KEY_FILE = "address.key"
 
 
@@ -106,11 +107,23 @@ def open_engine(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=8, pool_pre_ping=True)
+        return _open_postgresql(parsed)
     raise Misconfigured(
         f"recall keeps its store in SQLite or PostgreSQL, not in {parsed.get_backend_name()}; "
         "set RECALL_DATABASE_URL to sqlite:///… or postgresql://…"
     )
+
+
+def _open_postgresql(url: URL) -> Engine:
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=8, pool_pre_ping=True)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        """Behind a cut cable the server would keep our locks for hours, and every run would pass these people by."""
+        connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+        connection.commit()
+
+    return engine
 
 
 def _open_sqlite(url: str) -> Engine:
