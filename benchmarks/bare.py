@@ -1,6 +1,6 @@
 """What do the parts cost that no engine can avoid? A client, a template, a SELECT, each on its own.
 
-.venv/bin/python -m benchmarks.bare client --messages 20000 [--at-once 256] [--delay-ms 50] [--size 1]
+.venv/bin/python -m benchmarks.bare client --people 20000 [--at-once 256] [--delay-ms 50] [--size 1]
 .venv/bin/python -m benchmarks.bare render --messages 100000
 .venv/bin/python -m benchmarks.bare select --store postgresql --people 100000
 """
@@ -55,14 +55,16 @@ def _fields(n: int) -> dict[str, str]:
     return {"ref": f"{n:024x}", "to": f"+86138{n:08d}", "from": "", "text": _TEXT}
 
 
-def measure_client(messages: int, *, at_once: int, size: int, delay: float) -> dict[str, Any]:
+def measure_client(people: int, *, at_once: int, size: int, delay: float) -> dict[str, Any]:
+    """As many messages as the engine sends to so many people; told per person, as the engine's."""
+    messages = seed.going(people)
     with places.alone(), running(delay=delay) as stub:
         meter = Meter.of(stub=stub.pid)
         with meter.section():
             taken = asyncio.run(post_all(stub.url, messages, at_once=at_once, size=size))
         counted = stub.counts()["messages"]
     assert taken == messages == counted, (taken, messages, counted)
-    return {"what": "bare client", "at_once": at_once, "size": size, **meter.told(messages, not_ours=["stub"])}
+    return {"what": "bare client", "at_once": at_once, "size": size, **meter.told(people, not_ours=["stub"])}
 
 
 def measure_render(messages: int) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.part == "client":
         delay = asked.delay_ms / 1000
-        told = measure_client(asked.messages, at_once=asked.at_once, size=asked.size, delay=delay)
+        told = measure_client(asked.people, at_once=asked.at_once, size=asked.size, delay=delay)
     elif asked.part == "render":
         told = measure_render(asked.messages)
     else:
