@@ -160,6 +160,21 @@ def forget(kind: Kind, name: str) -> None:
         _maintain(f"drop database if exists {name} with (force)")
 
 
+def forget_stale() -> None:
+    """Remove what was made of another seed or schema, and what killed runs left behind."""
+    today = stamp("")
+    with alone():
+        for path in FOLDER.glob("*_????????.db*"):
+            if today not in path.name:
+                path.unlink()
+        for path in FOLDER.glob("run-????????"):
+            shutil.rmtree(path, ignore_errors=True)
+        with psycopg.connect(server().get_uri()) as connection:
+            found = connection.execute("select datname from pg_database where datname ~ '_[0-9a-f]{8}$'")
+            stale = [row[0] for row in found if not row[0].endswith(today)]
+        _maintain(*(f"drop database {name} with (force)" for name in stale))
+
+
 def stamp(name: str) -> str:
     """The name of a template of today's seed and schema: `name` and a hash of what it is made of."""
     made_of = hashlib.sha256(b"".join((ROOT / part).read_bytes() for part in _SEEDED_BY))

@@ -206,6 +206,7 @@ def main() -> None:
     bench = Bench(SIZES[asked.size], asked.store or list(places.KINDS), asked.only)
     if "postgresql" in bench.stores:
         places.server()  # held open, so that it does not stop between two runs
+        places.forget_stale()
     bench.everything()
     kept = keep(bench, began, time.monotonic() - clock)
     if not asked.no_result:
