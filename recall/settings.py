@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     twilio_auth_token: SecretStr = SecretStr("")  # signs their webhooks; also our key, unless there is an API key
     twilio_api_key_sid: str = ""
     twilio_api_key_secret: SecretStr = SecretStr("")
+    preflight_days: int = Field(30, ge=1)  # live messages want a green `recall doctor` no older than this
     retry_seconds: float = Field(10.0, gt=0)  # pause before a failed batch is tried again; doubles each time
     public_url: str = ""  # where vendors and people reach `recall serve`
     signing_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_listed)] = ()  # the first one signs

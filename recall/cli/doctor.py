@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from typing import TYPE_CHECKING
 
@@ -13,31 +13,31 @@ import click
 from recall.cli.context import App, pass_app
 from recall.cli.output import table
 from recall.cli.rooms import find_strangers
+from recall.engine.preflight import Finding
 from recall.errors import Misconfigured, RecallError
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that must hold."""
-
-    name: str
-    ok: bool
-    detail: str  # what was found and, where it is not well, what to do
-
-
 @click.command()
+@click.option("--messages", type=click.IntRange(1), metavar="N", help="How long would N messages take, on each route?")
 @pass_app
-def doctor(app: App) -> int:
+def doctor(app: App, messages: int | None) -> int:
     """Is this installation fit to send? Exit code 1 when something needs a person.
+
+    Looks at this machine and the store, then at the providers in use: credentials, senders, webhooks, prices, time
+    needed. Pulls the providers' own suppression lists. Sends nothing. Live messages want the last answer to be well
+    and at most RECALL_PREFLIGHT_DAYS old.
 
     \b
     Example:
       recall doctor --json
+      recall doctor --messages 1000000
     """
     findings = list(examine(app))
+    if all(finding.ok for finding in findings if finding.name in ("schema", "address key")):
+        findings += preflight(app, findings, messages)
     rows = [["ok" if finding.ok else "PROBLEM", finding.name, finding.detail] for finding in findings]
     fit = all(finding.ok for finding in findings)
     app.output.answer(
@@ -59,6 +59,19 @@ def examine(app: App) -> Iterator[Finding]:
         ("suppressions", lambda: _suppressions(app)),
     ):
         yield _look(name, look)
+
+
+def preflight(app: App, before: list[Finding], messages: int | None) -> list[Finding]:
+    """What the providers in use say; kept in the store, because live mode asks for it."""
+    from recall.engine.preflight import Preflight
+    from recall.store.fitness import record_fitness
+
+    looking = Preflight(app.store, app.settings, app.clock)
+    found = list(looking.examine(messages=messages))
+    wrong = [finding.name for finding in [*before, *found] if not finding.ok]
+    with app.store.writing() as connection:
+        record_fitness(connection, providers=looking.real, wrong=wrong, at=app.clock.now())
+    return found
 
 
 def _look(name: str, look: Callable[[], str]) -> Finding:

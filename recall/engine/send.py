@@ -77,6 +77,8 @@ def send_batch(
     result = BatchResult()
     if setup.marker is not None:
         setup.marker.check(setup.clock.now())
+    if setup.fit is not None:
+        setup.fit.check(setup.clock.now())
     with setup.store.reading() as connection:
         passes = gate_passes(connection, version, node, mode=setup.mode)
     try:

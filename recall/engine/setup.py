@@ -10,6 +10,7 @@ from providers.base import Provider
 from providers.registry import open_providers
 from recall.clock import Clock
 from recall.engine.dispatch import Dispatcher
+from recall.engine.fitness import Fit
 from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
 from recall.errors import Misconfigured
 from recall.settings import Mode, Settings
@@ -36,6 +37,7 @@ class Setup:
     doors: Doors | None = None  # where people and vendors reach `recall serve`; None: nowhere
     testers: frozenset[str] = frozenset()  # host ids that count as test recipients
     confirm_urls: Mapping[str, str] = field(default_factory=dict)  # last-second checks of the host, by name
+    fit: Fit | None = None  # asked before each batch; None: no message reaches people, or not everybody
     marker: Marker | None = None  # what is known outside the store; None: nothing real is sent
     overlaps: bool = False  # gate a chunk while the one before it is called
 
@@ -75,6 +77,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         confirm_urls=settings.confirm_urls,
         dispatcher=Dispatcher(tripwire),
         marker=marker,
+        fit=_fit(store, providers, settings),
         overlaps=marker is not None,
     )
 
@@ -92,6 +95,12 @@ def _guards(
 
     marker = Marker(store, settings.var_dir / MARK_FILE)
     return marker, Tripwire(settings.var_dir / TRIPWIRE_FILE, now=clock.now, trip=trip)
+
+
+def _fit(store: Store, providers: Mapping[str, Provider], settings: Settings) -> Fit | None:
+    """In live mode, where messages reach people."""
+    real = [name for name, provider in providers.items() if not provider.caps.simulated]
+    return Fit(store, real, days=settings.preflight_days) if real and settings.mode is Mode.LIVE else None
 
 
 def _routed(store: Store) -> set[str]:

@@ -7,6 +7,7 @@ import pytest
 from recall.cli import doctor
 from recall.clock import Instant
 from recall.store.connect import Store
+from recall.store.fitness import read_fitness
 from recall.store.suppressions import declare_suppressions
 
 
@@ -20,6 +21,25 @@ def test_an_installation_with_everything_in_place_is_fit(recall_on, store: Store
     answer = recall_on("doctor", "--json")
     assert _problems(answer) == {}
     assert (answer.code, answer.data["ok"]) == (0, True)
+
+
+def test_what_was_found_is_kept_for_live_mode(recall_on, store: Store):
+    assert recall_on("doctor", "--json").code == 1
+    assert (read_fitness(store).wrong, read_fitness(store).providers) == (["suppressions"], [])
+    with store.writing() as connection:
+        declare_suppressions(connection, "none", at=1)
+    assert recall_on("doctor", "--json").code == 0
+    assert read_fitness(store).wrong == []
+
+
+def test_how_long_so_many_messages_take_is_told_for_each_route(published):
+    found = published.recall("doctor", "--messages", 360_000, "--json").data["findings"]
+    times = {each["name"]: each["detail"] for each in found if each["name"].startswith("time of cn-consumer-finance")}
+    assert times["time of cn-consumer-finance/sms"].startswith("360000 messages take 1.0 hours: outbox, one sender")
+
+
+def test_misuse_is_told_apart(recall, sqlite_store: Store):
+    assert recall("doctor", "--messages", "many").code == 2
 
 
 def test_a_new_store_lacks_tables_and_word_about_suppressions(recall):

@@ -17,6 +17,7 @@ import uvicorn
 from sqlalchemy import select
 
 from journeys.project import load_project
+from providers.registry import KINDS
 from recall.clock import DAY, FixedClock, Instant, SystemClock
 from recall.engine.enrol import enrol
 from recall.engine.publish import publish_project
@@ -24,6 +25,7 @@ from recall.engine.setup import Setup, open_setup
 from recall.settings import Settings
 from recall.store import schema
 from recall.store.connect import Store, open_store
+from recall.store.fitness import record_fitness
 from recall.store.suppressions import declare_suppressions
 from recall.store.versions import current_version
 from recall.web.app import create_app
@@ -152,6 +154,8 @@ def whole_way(store: Store, settings: Settings, clock: FixedClock, steps: str, *
         publish_project(store, load_project(settings.project_dir), now=now, who="test")
         with store.writing() as connection:
             declare_suppressions(connection, "none", at=now)
+            names = [*KINDS, *settings.provider_options]
+            record_fitness(connection, providers=names, wrong=[], at=SystemClock().now())
         worker, door = open_setup(settings, store=store), open_setup(settings, store=open_store(settings))
         try:
             with served(door, settings, listening), httpx.Client(trust_env=False) as people:
