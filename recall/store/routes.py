@@ -83,7 +83,9 @@ def _take(
             0,
             min((row.resting_until for row in buckets if row.resting_until), default=now + SECOND),
         )
-    levels = {row.sender: min(full, row.tokens + (now - row.refilled_at) * per_second / SECOND) for row in healthy}
+    # Another worker's clock, or a corrected one, may have been ahead: a bucket is never emptied by time.
+    passed = {row.sender: max(now - row.refilled_at, 0) for row in healthy}
+    levels = {row.sender: min(full, row.tokens + passed[row.sender] * per_second / SECOND) for row in healthy}
     sender = max(levels, key=lambda name: (levels[name], name))
     taken = min(want, int(levels[sender]))
     mine = (_S.c.provider == provider, _S.c.sender == sender)
