@@ -185,6 +185,8 @@ class Tripwire:
                 "insert into gone (address, ref, at) values (?, ?, ?) on conflict do update set at = excluded.at",
                 [(_hash(message), message.ref, now) for message in batch if message.ref not in stayed],
             )
+            # An outage tries the same message for hours: what never left is no call, and switches nothing off.
+            self._db.executemany("update calls set count = count - 1 where ref = ?", [(ref,) for ref in sorted(stayed)])
             self._db.execute("delete from gone where at < ?", (now - 2 * HOUR,))
             self._db.execute("commit")
 

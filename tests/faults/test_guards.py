@@ -17,7 +17,7 @@ from providers.base import Address, Content, Outbound, SendResult
 from recall.clock import DAY, HOUR, MINUTE, SECOND
 from recall.engine.dispatch import Dispatcher
 from recall.engine.guards import MARK_FILE, Marker, Tripwire
-from recall.errors import Misconfigured
+from recall.errors import Misconfigured, Transient
 from recall.store.connect import Store
 from recall.store.controls import ControlKind, read_controls, set_control
 from tests.cli.conftest import recall as recall
@@ -172,6 +172,34 @@ def test_what_never_left_does_not_count_to_the_address(wire: Tripwire) -> None:
     for ref in "abcde":
         assert wire.before([message(ref)]) == ""
         wire.after([message(ref)], [SendResult(ref, Outcome.NOT_SENT, Cause.CONNECT)])
+
+
+def test_what_never_left_is_no_call(wire: Tripwire, hand: Hand) -> None:
+    for _ in range(20):
+        assert wire.before([message("a")]) == ""
+        wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.CONNECT)])
+    for _ in range(6):  # counted from here on, as if nothing had been
+        assert wire.before([message("a")]) == ""
+        wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.THROTTLED)])
+        hand.now += HOUR
+    assert "called 6 times" in wire.before([message("a")])
+
+
+def test_a_long_outage_switches_nothing_off_and_the_message_leaves_afterwards(guarded: Scene, tmp_path: Path) -> None:
+    tripped: list[str] = []
+    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=tripped.append)
+    guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
+    provider = guarded.setup.providers["outbox"]
+    assert isinstance(provider, Scripted)
+    provider.down = Transient("no route")
+    for _ in range(12):
+        assert guarded.run().failed
+        guarded.later(31 * MINUTE)  # beyond the breaker's longest pause: each run tries
+    provider.down = None
+    assert not guarded.run().failed
+    wire.close()
+    assert tripped == []
+    assert [(send.state, send.attempt) for send in guarded.sends()] == [("accepted", 1)]
 
 
 def test_the_tripwire_keeps_no_address(wire: Tripwire, tmp_path: Path) -> None:
