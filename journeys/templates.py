@@ -333,9 +333,9 @@ class _Writer:
 
     def write_all(self, people: Sequence[Mapping[str, str]]) -> list[Rendered | RenderFailed]:
         """All who lack the same values in one render, and one by one when that fails."""
-        groups: dict[frozenset[str], list[int]] = {}
+        groups: dict[tuple[str, ...], list[int]] = {}
         for n, values in enumerate(people):
-            groups.setdefault(frozenset(values), []).append(n)
+            groups.setdefault(tuple(values), []).append(n)
         found: dict[int, Rendered | RenderFailed] = {}
         for numbers in groups.values():
             found.update(zip(numbers, self._write_together([people[n] for n in numbers]), strict=True))

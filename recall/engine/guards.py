@@ -24,7 +24,7 @@ from typing import Any
 
 from journeys.words import Cause, Outcome
 from providers.base import Outbound, SendResult
-from recall.clock import HOUR, SECOND, Instant, to_datetime
+from recall.clock import DAY, HOUR, SECOND, Instant, to_datetime
 from recall.errors import Misconfigured
 from recall.store.connect import Store
 from recall.store.guards import knows_ref, store_epoch
@@ -33,6 +33,7 @@ MARK_FILE, TRIPWIRE_FILE = "epoch.json", "tripwire.db"
 BACKWARDS_AT_MOST = 60 * SECOND
 CALLS_PER_REF = 6
 REFS_PER_ADDRESS_AND_HOUR = 3
+_CALLS_KEPT = 30 * DAY  # no message is called again so long after
 
 
 # --- restore and clock ------------------------------------------------------------------------------------
@@ -137,6 +138,7 @@ class Tripwire:
             "create table if not exists calls (ref text primary key, count integer not null, at integer not null)",
             "create table if not exists gone (address text, ref text, at integer, primary key (address, ref))",
             "create index if not exists calls_at on calls (at)",
+            "create index if not exists gone_at on gone (at)",
         ):
             self._db.execute(statement)
 
@@ -163,16 +165,13 @@ class Tripwire:
         return why
 
     def _too_often(self, batch: Sequence[Outbound], now: Instant) -> str:
-        for message in batch:
-            called = self._db.execute("select count from calls where ref = ?", (message.ref,)).fetchone()
-            if called is not None and called[0] >= CALLS_PER_REF:
-                return f"message {message.ref} was called {called[0]} times"
-            gone = self._db.execute(
-                "select count(*) from gone where address = ? and at > ? and ref <> ?",
-                (_hash(message), now - HOUR, message.ref),
-            ).fetchone()
-            if gone[0] >= REFS_PER_ADDRESS_AND_HOUR:
-                return f"message {message.ref} would be number {gone[0] + 1} to one address within an hour"
+        pairs = json.dumps([(message.ref, _hash(message)) for message in batch])
+        called = self._db.execute(_CALLED, (pairs, CALLS_PER_REF)).fetchone()
+        if called is not None:
+            return f"message {called[0]} was called {called[1]} times"
+        gone = self._db.execute(_GONE, (pairs, now - HOUR, REFS_PER_ADDRESS_AND_HOUR)).fetchone()
+        if gone is not None:
+            return f"message {gone[0]} would be number {gone[1] + 1} to one address within an hour"
         return ""
 
     def after(self, batch: Sequence[Outbound], results: Iterable[SendResult]) -> None:
@@ -188,7 +187,21 @@ class Tripwire:
             # An outage tries the same message for hours: what never left is no call, and switches nothing off.
             self._db.executemany("update calls set count = count - 1 where ref = ?", [(ref,) for ref in sorted(stayed)])
             self._db.execute("delete from gone where at < ?", (now - 2 * HOUR,))
+            self._db.execute("delete from calls where at < ?", (now - _CALLS_KEPT,))
             self._db.execute("commit")
+
+
+# The batch as JSON: [[ref, hash of the address], …]
+_CALLED = (
+    "select calls.ref, calls.count from json_each(?) as b cross join calls on calls.ref = json_extract(b.value, '$[0]')"
+    " where calls.count >= ? limit 1"
+)
+_GONE = (
+    "select json_extract(b.value, '$[0]'), count(*) from json_each(?) as b"
+    " cross join gone on gone.address = json_extract(b.value, '$[1]') and gone.at > ?"
+    " and gone.ref <> json_extract(b.value, '$[0]')"
+    " group by 1 having count(*) >= ? limit 1"
+)
 
 
 def _hash(message: Outbound) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -74,18 +75,26 @@ def _fall_back(node: MessageNode, reason: Reason) -> Fate:
 _DECISION_COLUMNS = ("enrolment_id", "step_id", "at", "action", "reason", "facts", "until")
 
 
-def write_decisions(connection: Connection, gate: Gate, held: Iterable[Decision], now: Instant) -> None:
+def fates_of(gate: Gate, held: Iterable[Decision]) -> dict[Fate, list[Decision]]:
+    """Everybody who was held back, by what becomes of them."""
+    alike: dict[tuple[Reason | None, Instant | None], list[Decision]] = defaultdict(list)
+    for decision in held:
+        alike[decision.reason, decision.until].append(decision)
+    fates: dict[Fate, list[Decision]] = defaultdict(list)
+    for decisions in alike.values():
+        fates[fate_of(gate, decisions[0])] += decisions
+    return fates
+
+
+def write_decisions(connection: Connection, gate: Gate, fates: Mapping[Fate, Sequence[Decision]], now: Instant) -> None:
     """One row per change of reason: a deferral that lasts is written once."""
     rows = []
-    for decision in held:
-        assert decision.reason is not None  # only rows that were held back are written
-        fate = fate_of(gate, decision)
-        if fate.action is Action.DEFER and decision.row.last_reason == decision.reason:
-            continue
-        facts = json.dumps(facts_of(decision.row, decision.reason, gate))
-        rows.append(
-            (decision.row.id, gate.of.node.id, now, fate.action.value, decision.reason.value, facts, fate.until)
-        )
+    for fate, decisions in fates.items():
+        action, reason, lasts = fate.action.value, fate.reason.value, fate.action is Action.DEFER
+        for decision in decisions:
+            if not lasts or decision.row.last_reason != reason:
+                facts = json.dumps(facts_of(decision.row, fate.reason, gate))
+                rows.append((decision.row.id, gate.of.node.id, now, action, reason, facts, fate.until))
     insert_rows(connection, schema.decisions, _DECISION_COLUMNS, rows)
 
 

@@ -21,7 +21,7 @@ from journeys.words import Action, Channel, End, Reason, SendState
 from recall.clock import DAY, Instant, slot_up
 from recall.store import schema
 from recall.store.bulk import Sql, insert_rows, update_ids
-from recall.store.fates import Fate, fate_of, write_decisions
+from recall.store.fates import Fate, fates_of, write_decisions
 from recall.store.gate import Chunk, Decision, Gate, decide
 from recall.store.gate_reasons import has_address
 from recall.store.gate_rows import Page, steer
@@ -255,15 +255,12 @@ def _road(gate: Gate, chunk: Chunk) -> Road:
 
 
 def _hold_back(connection: Connection, gate: Gate, chunk: Chunk) -> None:
-    held = [d for d in chunk.decisions if d.reason not in (None, Reason.HOLDOUT)]
-    by_fate: dict[Fate, list[Decision]] = defaultdict(list)
-    for decision in held:
-        by_fate[fate_of(gate, decision)].append(decision)
-    for fate, decisions in by_fate.items():
+    fates = fates_of(gate, [d for d in chunk.decisions if d.reason is not None and d.reason is not Reason.HOLDOUT])
+    for fate, decisions in fates.items():
         _apply(connection, gate, chunk, fate, decisions)
-    unresponsive = [d.row.user_id for d in held if d.reason is Reason.UNRESPONSIVE]
-    _rest(connection, gate, unresponsive, chunk.now)
-    write_decisions(connection, gate, held, chunk.now)
+        if fate.reason is Reason.UNRESPONSIVE:
+            _rest(connection, gate, [d.row.user_id for d in decisions], chunk.now)
+    write_decisions(connection, gate, fates, chunk.now)
 
 
 def _apply(connection: Connection, gate: Gate, chunk: Chunk, fate: Fate, decisions: Sequence[Decision]) -> None:
