@@ -48,6 +48,7 @@ VERBS = {
     "dossier": Verb("person:dossier", "Show everything held about a user."),
     "erase": Verb("person:erase", "Forget a user, but for a hash that keeps them from being messaged."),
     "provider": Verb("provider:provider", "List and check providers; send a test message."),
+    "inbox": Verb("inbox:inbox", "Replies a person must read: do they mean stop?"),
     "task": Verb("task:task", "What people of ours have to do, and what came of it."),
     "db": Verb("db:db", "Migrate, check or back up the store."),
     "doctor": Verb("doctor:doctor", "Is this installation fit to send?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -48,6 +49,7 @@ def run(app: App, settings: Settings, host: str, port: int) -> None:
     reconciler = Reconciler(setup)
     web = create_app(setup, settings, beat=reconciler.beat)
     reconciler.start()
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again when it is done; by itself it would end us at once
     try:
         uvicorn.run(
             web,
@@ -61,6 +63,12 @@ def run(app: App, settings: Settings, host: str, port: int) -> None:
         )
     finally:
         reconciler.stop()
+        for provider in setup.providers.values():
+            setup.dispatcher.run(provider.close())
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def reachable(settings: Settings, host: str, port: int) -> Settings:
