@@ -28,6 +28,9 @@ class Adapter:
     name = "null"
     caps = Capabilities()
 
+    def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
+        raise NotImplementedError
+
     async def reconcile(self, items: Sequence[InDoubt]) -> list[SendResult]:
         return []
 

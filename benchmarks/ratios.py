@@ -106,8 +106,9 @@ def _of_store(found: Found, kind: str) -> None:
     about = "50 ms per answer, 256 connections"
     found.speed(f"one_message_of_bare_client_{kind}", f"single {kind}", f"bare client {kind}", ">= 0.9", about)
     found.speed(f"prefect_of_engine_batch_{kind}", f"prefect batch {kind}", f"direct batch {kind}", ">= 0.9", "batches")
-    one = f"prefect_of_engine_single_{kind}"
-    found.speed(one, f"prefect single {kind}", f"direct single {kind}", ">= 0.9", "one message per request")
+    if kind == "postgresql":
+        one, direct = f"prefect single {kind}", f"direct single {kind}"
+        found.speed(f"prefect_of_engine_single_{kind}", one, direct, ">= 0.9", "one message per request")
     small, big = found.runs.get(f"small null {kind}", []), found.runs.get(f"big null {kind}", [])
     rounds = min(len(small), len(big))
 

@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from benchmarks import places
@@ -37,26 +38,25 @@ class Size:
     rounds: int
     small: int  # growth and memory: from …
     big: int  # … to
-    growth_rounds: int
     idle: int
     single: int  # one message per request
     prefect: int
     prefect_single: int
-    prefect_rounds: int
     workers: int
     beside: int
     audience: int
     intake: int
+    fewer_rounds: int = 2  # where a round takes minutes
 
 
 SIZES = {
-    "tiny": Size("tiny", 2_000, 1, 1_000, 4_000, 1, 4_000, 2_000, 4_000, 2_000, 1, 2_000, 4_000, 2_000, 5_000),
+    "tiny": Size("tiny", 2_000, 1, 1_000, 4_000, 4_000, 2_000, 4_000, 2_000, 2_000, 4_000, 2_000, 5_000, 1),
     "small": Size(
-        "small", 30_000, 5, 30_000, 300_000, 3, 300_000, 15_000, 100_000, 15_000, 3, 10_000, 30_000, 30_000, 50_000
+        "small", 30_000, 5, 30_000, 300_000, 300_000, 15_000, 60_000, 15_000, 10_000, 30_000, 30_000, 50_000
     ),
     "full": Size(
-        "full", 1_000_000, 3, 100_000, 1_000_000, 3, 1_000_000, 100_000, 1_000_000, 100_000, 3, 300_000, 1_000_000,
-        1_000_000, 1_000_000,
+        "full", 1_000_000, 3, 100_000, 1_000_000, 1_000_000, 100_000, 1_000_000, 100_000, 300_000, 1_000_000,
+        1_000_000, 1_000_000, 3,
     ),
 }  # fmt: skip
 
@@ -70,6 +70,7 @@ class Bench:
     only: str = ""
     runs: Runs = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    kept: Path = places.FOLDER / "runs.json"
 
     def run(self, name: str, module: str, *arguments: object) -> None:
         """One process; what it says last is kept under `name`."""
@@ -80,6 +81,7 @@ class Bench:
                 command, cwd=places.ROOT, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=True
             )
             self.runs.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
+            self.kept.write_text(json.dumps(self.runs))  # what is measured is not lost when the rest is cut off
             print(f"{time.monotonic() - began:6.1f} s  {_line(name, self.runs[name][-1])}", flush=True)
         except subprocess.CalledProcessError as error:
             self._break(name, (error.stderr or "").strip().splitlines()[-1:])
@@ -121,7 +123,7 @@ class Bench:
         places.forget(kind, answers_of(size.ratio))
         self.each(
             "growth",
-            size.growth_rounds,
+            size.fewer_rounds,
             {
                 f"small null {kind}": ("engine", *store, "--people", size.small),
                 f"big null {kind}": ("engine", *store, "--people", size.big),
@@ -129,7 +131,7 @@ class Bench:
         )
         self.each(
             "idle",
-            size.growth_rounds,
+            size.fewer_rounds,
             {
                 f"idle small {kind}": ("idle", *store, "--people", 1_000),
                 f"idle big {kind}": ("idle", *store, "--people", size.idle),
@@ -138,37 +140,36 @@ class Bench:
         single = (*store, "--people", size.single, "--way", "single")
         self.each(
             "single",
-            size.rounds,
+            min(size.rounds, 3),
             {f"bare client {kind}": ("bare", "client", "--people", size.single), f"single {kind}": ("engine", *single)},
         )
         self.through_prefect(kind)
         beside = ("neighbours", *store, "--people", size.beside)
         self.each(
             "neighbours",
-            size.growth_rounds,
+            size.fewer_rounds,
             {f"neighbours beside {kind}": beside, f"neighbours alone {kind}": (*beside, "--alone")},
         )
         self.each("audience", 1, {f"audience {kind}": ("audience", *store, "--people", size.audience)})
         intake = ("intake", *store, "--events", size.intake)
-        self.each(
-            "intake", size.growth_rounds, {f"intake {kind}": intake, f"intake floor {kind}": (*intake, "--floor")}
-        )
+        self.each("intake", size.fewer_rounds, {f"intake {kind}": intake, f"intake floor {kind}": (*intake, "--floor")})
 
     def through_prefect(self, kind: places.Kind) -> None:
         size = self.size
-        for way, people in (("batch", size.prefect), ("single", size.prefect_single)):
+        ways = [("batch", size.prefect), ("single", size.prefect_single)]
+        for way, people in ways if kind == "postgresql" else ways[:1]:
             at = ("--store", kind, "--people", people, "--way", way)
             self.each(
                 "prefect",
-                size.prefect_rounds,
+                size.fewer_rounds,
                 {f"direct {way} {kind}": ("engine", *at), f"prefect {way} {kind}": ("through_prefect", *at)},
             )
 
     def of_postgresql(self) -> None:
         size = self.size
-        self.each("peers", size.growth_rounds, {f"peer {who}": ("peers", who) for who in ("engine", "loop", "tasks")})
+        self.each("peers", size.fewer_rounds, {f"peer {who}": ("peers", who) for who in ("engine", "loop", "tasks")})
         at = ("workers", "--people", size.workers, "--workers")
-        self.each("workers", size.growth_rounds, {"workers 1": (*at, 1), "workers 3": (*at, 3)})
+        self.each("workers", size.fewer_rounds, {"workers 1": (*at, 1), "workers 3": (*at, 3)})
 
 
 def _line(name: str, run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from journeys.compile import compile_journey
 from journeys.loader import load_policy, read_journey
@@ -98,7 +99,9 @@ def _people(store: Store, version: Version, numbers: list[int], zone_id: int) ->
             insert_rows(connection, table, columns, rows)
 
 
-def _rows(version: Version, numbers: list[int], zone_id: int) -> Iterator[tuple[object, tuple[str, ...], list[tuple]]]:
+def _rows(
+    version: Version, numbers: list[int], zone_id: int
+) -> Iterator[tuple[Any, tuple[str, ...], list[tuple[Any, ...]]]]:
     s = schema
     yield (
         s.addresses,

@@ -99,14 +99,14 @@ class Connection(asyncio.Protocol):
         if head.startswith(b"POST /send"):
             message = orjson.loads(body)
             log.take([message["ref"]], _worker(head))
-            return b'{"id": "p-' + message["ref"].encode() + b'"}'
+            return b'{"id": "p-' + str(message["ref"]).encode() + b'"}'
         if head.startswith(b"POST /batch"):
             refs = [message["ref"] for message in orjson.loads(body)]
             log.take(refs, _worker(head))
             return orjson.dumps([{"ref": ref, "id": f"p-{ref}"} for ref in refs])
         if head.startswith(b"POST /forget"):
             type(self).log = Log()
-        return orjson.dumps(type(self).log.told())
+        return bytes(orjson.dumps(type(self).log.told()))
 
     def _write(self, body: bytes) -> None:
         if not self.transport.is_closing():

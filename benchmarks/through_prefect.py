@@ -90,7 +90,7 @@ def server_pid() -> int | None:
     """The server's process: the one child of ours that is not the stub."""
     for child in psutil.Process().children():
         if any("prefect" in part for part in child.cmdline()):
-            return child.pid
+            return int(child.pid)
     return None
 
 
