@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from journeys.project import shipped_project
 from journeys.words import CHANNEL_BIT, Channel
 from recall.clock import DAY, HOUR, MINUTE
 from recall.store import schema
@@ -60,6 +63,15 @@ def test_the_robot_says_at_once_who_calls_that_it_is_one_and_how_to_stop_it(whol
     assert gather.attrib["input"] == "dtmf speech"
     assert gather.attrib["action"].startswith(f"{whole.url}/voice/")
     assert gather.find("Say") is not None  # a key is taken while the text is still being said
+
+
+def test_every_shipped_call_says_so_in_its_first_sentence() -> None:
+    texts = [text for each in shipped_project().templates.values() for text in each.noun.call.items()]
+    assert texts
+    for locale, text in texts:
+        first = re.split(r"[。.]", text.body)[0]
+        assert "{{ brand }}" in first
+        assert {"zh-CN": "自动语音来电", "en": "automated call"}[locale] in first
 
 
 def test_the_text_may_be_fetched_at_the_address_that_was_given(begin: Begin, sqlite_store: Store, twilio: Twilio):

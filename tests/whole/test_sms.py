@@ -51,7 +51,8 @@ def test_from_file_to_conversion(whole: Whole, twilio: Twilio) -> None:
     whole.later(HOUR)
     whole.converts("mei", "1000.00")
     drawn_at = whole.now
-    whole.go(MINUTE)
+    whole.later(MINUTE)
+    assert whole.run().converged.recalled == 1
     (send,) = whole.sends()
     assert (send.delivered_at, send.clicked_at) == (send.gate_at + MINUTE, send.gate_at + 2 * MINUTE)
     mei = whole.passage("mei")
