@@ -118,6 +118,13 @@ class Door:
         return next(row.opted_out for row in self.rows(schema.addresses) if row.id == phone)
 
 
+def routes_of(door: Door) -> list[tuple[str, str]]:
+    """Path and method of every route."""
+    described = door.client.app.openapi()["paths"]  # type: ignore[attr-defined]
+    told = [(path, method.upper()) for path, methods in described.items() for method in methods]
+    return [*told, ("/hooks/{provider}", "POST"), ("/hooks/{provider}/{token}", "POST")]  # plain routes, not described
+
+
 OpenDoor = Callable[..., Door]
 
 
