@@ -16,6 +16,7 @@ from recall.settings import load
 from recall.store.connect import open_store
 from recall.store.consents import NewConsent, record_consents
 from recall.store.events import NewEvent, record_events
+from recall.store.fitness import record_fitness
 from recall.store.migrations import migrate
 from recall.store.people import NewAddress, NewUser, upsert_users
 from recall.store.suppressions import declare_suppressions
@@ -81,6 +82,7 @@ def fill(database_url: str, folder: Path, people: int, rate: int) -> dict[str, l
     with store.writing() as connection:
         record_consents(connection, [NewConsent(user, way, "marketing", True, now - DAY) for user, way, _ in users])
         declare_suppressions(connection, "none", at=now)
+        record_fitness(connection, providers=PROVIDERS.values(), wrong=[], at=now)  # no vendor here to ask
     for version in published:
         enrol(store, version, now=now)
     store.close()
