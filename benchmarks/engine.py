@@ -47,11 +47,21 @@ def setup_of(store: Store, provider: Adapter, folder: Path, *, clock: RunningClo
     """A setup as `open_setup` makes it: with the guards of the wire wherever messages leave this process."""
     clock = clock or RunningClock()
     spool = folder / "spool"
+    gates = 2 if store.is_postgresql else 1
     if provider.caps.simulated:
-        return Setup(store, {seed.PROVIDER: provider}, clock, spool)
+        return Setup(store, {seed.PROVIDER: provider}, clock, spool, overlaps=True, gates=gates)
     tripwire = Tripwire(folder / TRIPWIRE_FILE, now=clock.now, trip=_tripped)
     marker = Marker(store, folder / MARK_FILE)
-    return Setup(store, {seed.PROVIDER: provider}, clock, spool, dispatcher=Dispatcher(tripwire), marker=marker)
+    return Setup(
+        store,
+        {seed.PROVIDER: provider},
+        clock,
+        spool,
+        dispatcher=Dispatcher(tripwire),
+        marker=marker,
+        overlaps=True,
+        gates=gates,
+    )
 
 
 def _tripped(why: str) -> None:

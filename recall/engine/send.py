@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -53,6 +55,13 @@ class BatchResult:
     def add_results(self, results: Sequence[SendResult]) -> None:
         for result in results:
             self.outcomes[result.outcome] = self.outcomes.get(result.outcome, 0) + 1
+
+    def merge(self, other: BatchResult) -> None:
+        self.outcomes = dict(Counter(self.outcomes) + Counter(other.outcomes))
+        self.reasons = dict(Counter(self.reasons) + Counter(other.reasons))
+        self.shadows += other.shadows
+        self.seen += other.seen
+        self.blocked = self.blocked or other.blocked
 
     def counts(self) -> dict[str, int]:
         """One flat dict of counts, as flows and `--json` show it."""
@@ -113,11 +122,32 @@ def _send_pass(
         doors=setup.doors,
         testers=setup.testers,
     )
-    with Caller(setup, gate, result.add_results) as caller:
-        _walk(setup, gate, caller, result, due_before=due_before, limit=limit, probe=probe)
+    if probe or setup.gates == 1:
+        _walk(setup, gate, result, due_before=due_before, limit=limit, probe=probe)
+    else:
+        _walk_together(setup, gate, result, due_before=due_before, limit=limit)
+
+
+def _walk_together(setup: Setup, gate: Gate, result: BatchResult, *, due_before: Instant, limit: int) -> None:
+    """Several walks over the same rows, each passing by what another holds; the batch fails when one of them does."""
+    parts = [BatchResult() for _ in range(setup.gates)]
+    share = -(-(limit - result.seen) // setup.gates)
+    with ThreadPoolExecutor(setup.gates, "recall-gate") as pool:
+        walks = [pool.submit(_walk, setup, gate, part, due_before=due_before, limit=share) for part in parts]
+    for part in parts:
+        result.merge(part)
+    for walk in walks:
+        walk.result()
 
 
 def _walk(
+    setup: Setup, gate: Gate, result: BatchResult, *, due_before: Instant, limit: int, probe: bool = False
+) -> None:
+    with Caller(setup, gate, result.add_results) as caller:
+        _walk_on(setup, gate, caller, result, due_before=due_before, limit=limit, probe=probe)
+
+
+def _walk_on(
     setup: Setup, gate: Gate, caller: Caller, result: BatchResult, *, due_before: Instant, limit: int, probe: bool
 ) -> None:
     route = gate.of.policy.routes[gate.of.channel]

@@ -22,6 +22,8 @@ from recall.store.policies import live_policies
 from recall.store.suppressions import suppressions_known
 from recall.store.tokens import Doors, open_doors
 
+_GATES = 2  # while one waits for PostgreSQL the other renders
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -40,6 +42,7 @@ class Setup:
     fit: Fit | None = None  # asked before each batch; None: no message reaches people, or not everybody
     marker: Marker | None = None  # what is known outside the store; None: nothing real is sent
     overlaps: bool = False  # gate a chunk while the one before it is called
+    gates: int = 1  # chunks that may be at their gate at the same time; SQLite has one writer
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a rehearsal keeps messages in the outbox instead."""
@@ -79,6 +82,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         marker=marker,
         fit=_fit(store, providers, settings),
         overlaps=marker is not None,
+        gates=_GATES if marker is not None and store.is_postgresql else 1,
     )
 
 

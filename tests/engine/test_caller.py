@@ -114,3 +114,18 @@ def test_a_chunk_that_waited_too_long_is_not_called(
     result = scene.run()
     assert result.failed and len(provider.calls) == 4
     assert set(states(scene)) == {"accepted", "not_sent"}
+
+
+def test_two_gates_at_once_let_everybody_through_once(scene: Scene, provider: Recorder) -> None:
+    scene.setup = replace(scene.setup, gates=2)
+    result = scene.run()
+    assert sorted(call.user for call in provider.calls) == sorted(PEOPLE)
+    assert states(scene) == {"accepted": 7}
+    assert result.steps["sms-1"] == {"accepted": 7}
+
+
+def test_a_batch_fails_when_one_of_its_gates_does(scene: Scene, provider: Recorder) -> None:
+    provider.trouble = {1: Transient("no route"), 2: Transient("no route")}
+    scene.setup = replace(scene.setup, gates=2)
+    assert scene.run().failed
+    assert set(states(scene)) <= {"accepted", "not_sent"}
