@@ -50,6 +50,7 @@ def lint(app: App, files: tuple[Path, ...], everything: bool, strict: bool, ship
     """
     from journeys.project import SHIPPED
     from recall.cli.journey_files import find_problems, problems_of_files, project_folder, read_project
+    from recall.cli.journey_gateways import gateway_problems
     from recall.cli.journey_power import needed_by, power_lines, power_warnings
 
     if files and (everything or shipped):
@@ -60,6 +61,8 @@ def lint(app: App, files: tuple[Path, ...], everything: bool, strict: bool, ship
     needed = needed_by(nouns)
     if not shipped:
         found = [*found, *power_warnings(app, needed)]
+    if nouns and not shipped:
+        found = [*found, *gateway_problems(app, read_project(app))]
     wrong = [problem for problem in found if strict or problem.severity == "error"]
     lines = [*power_lines(needed), *(_told(problem) for problem in found)]
     data = {"ok": not wrong, "problems": [_as_data(each) for each in found], "people_needed": needed}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from journeys.project import SHIPPED
+
 JOURNEY = Path("journeys/settled-30d.yaml")
 
 
@@ -29,6 +31,27 @@ def test_a_new_project_has_no_problems(growth):
 
 def test_warnings_count_where_they_are_asked_to(growth):
     assert growth.recall("journey", "lint", "--strict").code == 1
+
+
+def test_a_text_no_gateway_takes_is_told_before_anything_is_sent(growth, monkeypatch: pytest.MonkeyPatch):
+    options = {"sms-cn": {"kind": "http_gateway", "profile": "cn-106"}}
+    monkeypatch.setenv("RECALL_PROVIDER_OPTIONS", json.dumps(options))
+    policies = Path("policies")
+    policies.mkdir(exist_ok=True)
+    shipped = (SHIPPED / "policies" / "cn-consumer-finance.yaml").read_text()
+    (policies / "cn-consumer-finance.yaml").write_text(
+        shipped.replace("sms: {providers: [outbox]", "sms: {providers: [sms-cn]")
+    )
+    first = growth.recall("journey", "lint", "--json")
+    told = [each for each in first.data["problems"] if each["file"] == "templates/come-back.yaml"]
+    assert [(each["where"], each["severity"]) for each in told] == [("sms.en", "warning")]
+    assert "provider sms-cn" in told[0]["message"]
+    assert first.code == 0
+    _write(Path("templates/come-back.yaml"), "【{{ brand }}】您的借款已结清", "您的借款已结清")
+    worse = growth.recall("journey", "lint")
+    assert worse.code == 1
+    assert "does not begin with the brand, once" in worse.out
+    assert "begin with 【{{ brand }}】" in worse.out
 
 
 def test_a_problem_is_told_with_file_line_and_what_to_write(growth):
