@@ -158,6 +158,9 @@ class Cause(StrEnum):
     CONNECT = "connect"
 
 
+NO_TURN = "no_turn"  # code of a throttle of our own: the batch's time was over before this message was tried at all
+
+
 class End(StrEnum):
     """How one passage of a user through a journey ended."""
 

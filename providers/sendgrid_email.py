@@ -15,7 +15,7 @@ from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from journeys.words import AddressKind, Cause, Outcome
+from journeys.words import NO_TURN, AddressKind, Cause, Outcome
 from providers.base import (
     Address,
     Capabilities,
@@ -131,7 +131,8 @@ class SendgridEmail:
         Only a 400 leads to another request: it says that nothing of this one was accepted.
         """
         if turn.is_over():
-            _tell_all(group, tell, SendResult("", Outcome.NOT_SENT, Cause.THROTTLED, code="no_turn"))
+            code = NO_TURN if calls == MAX_CALLS else "no_time"  # the latter were part of a request before
+            _tell_all(group, tell, SendResult("", Outcome.NOT_SENT, Cause.THROTTLED, code=code))
             return
         answer = await self._post(group)
         if answer.status != 400:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from journeys.words import Cause, Outcome
+from journeys.words import NO_TURN, Cause, Outcome
 from providers.base import Outbound, SendResult
 from recall.clock import SECOND, Instant, elapsed_seconds, to_instant
 from recall.errors import ChannelDown, Misconfigured
@@ -280,7 +280,7 @@ class _Work:
                 SendResult(each.ref, Outcome.NOT_SENT, cause, code="gave_up", retry_after_seconds=pause)
                 for each in rest
             ]
-        return [SendResult(each.ref, Outcome.NOT_SENT, Cause.THROTTLED, code="no_turn") for each in rest]
+        return [SendResult(each.ref, Outcome.NOT_SENT, Cause.THROTTLED, code=NO_TURN) for each in rest]
 
     def _hire(self, number: int) -> None:
         for _ in range(min(number, len(self.waiting))):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from journeys.words import Cause, Outcome
+from journeys.words import NO_TURN, Cause, Outcome
 from providers.base import Outbound, SendResult
 from recall.clock import DAY, HOUR, SECOND, Instant, to_datetime
 from recall.errors import Misconfigured
@@ -176,7 +176,8 @@ class Tripwire:
 
     def after(self, batch: Sequence[Outbound], results: Iterable[SendResult]) -> None:
         """Note whose bytes left: everything but what is known not to have found a connection."""
-        stayed = {r.ref for r in results if r.outcome is Outcome.NOT_SENT and r.cause is Cause.CONNECT}
+        unsent = [r for r in results if r.outcome is Outcome.NOT_SENT]
+        stayed = {r.ref for r in unsent if r.cause is Cause.CONNECT or r.code == NO_TURN}
         now = self._now()
         with self._lock:
             self._db.execute("begin immediate")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, case, select
 
 from journeys.policy import Policy
-from journeys.words import Cause, Channel, Outcome, SendState
+from journeys.words import NO_TURN, Cause, Channel, Outcome, SendState
 from recall.clock import HOUR, MINUTE, Instant, slot_up
 from recall.store import schema
 from recall.store.bulk import update_rows
@@ -118,12 +118,18 @@ def policy_of(policies: dict[str, LivePolicy], policy_hash: str, version: Versio
 def _not_sent(
     connection: Connection, send: Any, answer: Answer, version: Version, policy: Policy, now: Instant
 ) -> None:
-    """Due again with backoff, same row and ref, until the attempts are spent; then it rests."""
-    retry_at = now + backoff(send, answer)
-    if not _close(connection, send, SendState.NOT_SENT, answer, now, retry_at=retry_at):
+    """Due again with backoff, same row and ref, until the attempts are spent; then it rests.
+
+    One whose turn never came was not tried: its due time and attempt stay, as in an outage.
+    """
+    tried = answer.code != NO_TURN
+    retry_at = now + backoff(send, answer) if tried else send.due_at
+    if not _close(
+        connection, send, SendState.NOT_SENT, answer, now, retry_at=retry_at, attempt=send.attempt - (not tried)
+    ):
         return
     release(connection, send, version, policy)
-    if send.attempt < policy.routes[Channel(send.channel)].attempts:
+    if not tried or send.attempt < policy.routes[Channel(send.channel)].attempts:
         put_back(connection, send, due_at=retry_at)
 
 
@@ -197,6 +203,7 @@ def _close(
     now: Instant,
     *,
     retry_at: Instant | None = None,
+    attempt: int | None = None,  # None: as it is
 ) -> bool:
     changed = connection.execute(
         _S.update()
@@ -208,6 +215,7 @@ def _close(
             provider_id=answer.provider_id or None,
             settled_at=now,
             retry_at=retry_at,
+            attempt=send.attempt if attempt is None else attempt,
         )
     )
     return bool(changed.rowcount)

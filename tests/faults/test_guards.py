@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from journeys.words import AddressKind, Cause, Channel, Outcome
+from journeys.words import NO_TURN, AddressKind, Cause, Channel, Outcome
 from providers.accepted import accept as accepted
 from providers.accepted import to_line
 from providers.base import Address, Content, Outbound, SendResult
@@ -22,7 +22,7 @@ from recall.store.connect import Store
 from recall.store.controls import ControlKind, read_controls, set_control
 from tests.cli.conftest import recall as recall
 from tests.engine.conftest import Scene
-from tests.engine.doubles import Scripted, refuse, throttle
+from tests.engine.doubles import Scripted, accept, refuse, throttle
 
 
 @pytest.fixture
@@ -183,6 +183,22 @@ def test_what_never_left_is_no_call(wire: Tripwire, hand: Hand) -> None:
         wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.THROTTLED)])
         hand.now += HOUR
     assert "called 6 times" in wire.before([message("a")])
+
+
+def test_a_vendor_too_slow_for_its_rate_loses_nobody(guarded: Scene, tmp_path: Path) -> None:
+    """Their turn never came, ten times over: that is no attempt, no call, and no reason to rest for good."""
+    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=lambda why: None)
+    guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
+    provider = guarded.setup.providers["outbox"]
+    assert isinstance(provider, Scripted)
+    provider.answer = lambda each: SendResult(each.ref, Outcome.NOT_SENT, Cause.THROTTLED, code=NO_TURN)
+    for _ in range(10):
+        assert guarded.run().steps == {"sms-1": {"not_sent": 1}}
+        guarded.later(MINUTE)
+    provider.answer = accept
+    guarded.run()
+    wire.close()
+    assert [(send.state, send.attempt) for send in guarded.sends()] == [("accepted", 1)]
 
 
 def test_a_long_outage_switches_nothing_off_and_the_message_leaves_afterwards(guarded: Scene, tmp_path: Path) -> None:
