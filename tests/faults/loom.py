@@ -224,16 +224,25 @@ class WovenDispatcher(Dispatcher):
 
     def __init__(self, loom: Loom) -> None:
         super().__init__()
-        self._woven = asyncio.SelectorEventLoop()
-        self._woven._selector = _Selector(self._woven._selector, loom)  # type: ignore[attr-defined]
-        self._woven._clock_resolution = 1e-6  # type: ignore[attr-defined]
-        self._woven.time = loom.elapsed  # type: ignore[method-assign]
+        self._loom = loom
+        self._woven: asyncio.SelectorEventLoop | None = None  # most processes call nobody
 
     def run(self, work: Any) -> Any:
+        if self._woven is None:
+            self._woven = _weave(self._loom)
         return self._woven.run_until_complete(work)
 
     def close(self) -> None:
-        self._woven.close()
+        if self._woven is not None:
+            self._woven.close()
+
+
+def _weave(loom: Loom) -> asyncio.SelectorEventLoop:
+    made = asyncio.SelectorEventLoop()
+    made._selector = _Selector(made._selector, loom)  # type: ignore[attr-defined]
+    made._clock_resolution = 1e-6  # type: ignore[attr-defined]
+    made.time = loom.elapsed  # type: ignore[method-assign]
+    return made
 
 
 class _Time:

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,9 @@ def ask_worlds(folder: Path, seeds: Iterable[int], *, seconds: float) -> Told:
     for seed in seeds:
         if time.monotonic() > deadline:
             break
-        if simulation.live_through(simulation.workload.draw_plan(seed)).wrong:
+        plan = simulation.workload.draw_plan(seed)
+        here = replace(plan, features=plan.features - {"postgresql"})  # a server would outlive its child
+        if simulation.live_through(here).wrong:
             return {"seed": seed}
     return {"seed": None}
 

@@ -41,6 +41,7 @@ ZONES = (
 )  # fmt: skip
 ELIGIBLE = {"overdue_days": "0", "frozen": "false", "fraud_review": "false"}
 PRICE = 45_000
+ON_POSTGRESQL = 0.05  # of all worlds; the others live on SQLite
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def draw_plan(seed: int) -> Plan:
     dice = random.Random(f"recall {seed} plan")
     share = dice.choice((0.15, 0.35, 0.6))
     features = frozenset(name for name in FEATURES if dice.random() < share)
+    if random.Random(f"recall {seed} store").random() < ON_POSTGRESQL:
+        features |= {"postgresql"}
     return Plan(seed, features, users=dice.randint(1, 9), days=dice.randint(2, 12), workers=dice.randint(1, 3))
 
 
