@@ -20,7 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.seed import NOW, publish  # noqa: E402
+from benchmarks.seed import JOURNEY, NOW  # noqa: E402
+from journeys.compile import compile_journey  # noqa: E402
+from journeys.loader import load_policy, read_journey  # noqa: E402
+from journeys.templates import load_template  # noqa: E402
 from recall.clock import DAY  # noqa: E402
 from recall.settings import load  # noqa: E402
 from recall.store import schema  # noqa: E402
@@ -28,10 +31,12 @@ from recall.store.bulk import insert_rows  # noqa: E402
 from recall.store.connect import Store, open_store  # noqa: E402
 from recall.store.migrations import migrate  # noqa: E402
 from recall.store.people import ensure_zones  # noqa: E402
-from recall.store.versions import Version  # noqa: E402
+from recall.store.policies import publish_policy  # noqa: E402
+from recall.store.versions import Version, publish_version  # noqa: E402
 
 _AT_ONCE = 10_000
-_HOLDOUT, _BASE, _LIFT = 0.10, 0.10, 0.03
+_BASE, _LIFT = 0.10, 0.03
+PROGRAMME_PERCENT = 5
 EVENTS = ("visited", "application_started", "credit_granted", "loan_settled")
 
 
@@ -42,7 +47,7 @@ def _open(database: str, folder: Path) -> Store:
 def fill(store: Store, users: int, days: int) -> None:
     """`users` passages over `days` days, three messages each, about ten events each."""
     migrate(store.engine)
-    version = publish(store, provider="outbox")
+    version = _publish(store)
     with store.writing() as connection:
         zone = next(iter(ensure_zones(connection, [("Asia/Shanghai",)]).values()))
     chance = random.Random(1)
@@ -53,6 +58,23 @@ def fill(store: Store, users: int, days: int) -> None:
                 insert_rows(connection, table, columns, rows)
 
 
+def _publish(store: Store) -> Version:
+    """The benchmarks' journey with both holdouts, so that the page shows results."""
+    journey = read_journey(JOURNEY + b"holdout: {percent: 10}\n", "bench.yaml").noun
+    policy = load_policy(ROOT / "journeys/policies/cn-consumer-finance.yaml").noun
+    template = load_template(ROOT / "journeys/templates/come-back.yaml").noun
+    with store.writing() as connection:
+        publish_policy(connection, policy.model_copy(update={"holdout": PROGRAMME_PERCENT}), now=NOW - 400 * DAY)
+        program = compile_journey(journey, templates={"come-back": template})
+        return publish_version(connection, program, now=NOW - 400 * DAY, who="benchmark")
+
+
+def _side(chance: random.Random) -> str:
+    if chance.random() < PROGRAMME_PERCENT / 100:
+        return "programme"
+    return "journey" if chance.random() < 0.10 else "treated"
+
+
 def _rows(
     version: Version, numbers: list[int], zone: int, days: int, chance: random.Random
 ) -> Iterator[tuple[object, tuple[str, ...], list[tuple]]]:
@@ -61,12 +83,13 @@ def _rows(
     enrolments, sends, events, latest = [], [], [], []
     for n in numbers:
         entered = NOW - int(chance.random() * days * DAY) - 1
-        held_out = chance.random() < _HOLDOUT
+        side = _side(chance)
+        held_out = side != "treated"
         came = chance.random() < _BASE + (0 if held_out else _LIFT)
         goal = entered + int(chance.random() * 28 * DAY) if came else None
         goal = goal if goal is not None and goal <= NOW else None
         enrolments.append(
-            (n, version.journey_id, version.id, n, "k", entered, entered, "journey" if held_out else "treated", False,
+            (n, version.journey_id, version.id, n, "k", entered, entered, side, False,
              entered + 15 * DAY, "finished", 0, entered, entered, entered, entered + 28 * DAY, goal,
              10_000_000 if goal else None)
         )  # fmt: skip

@@ -180,7 +180,7 @@ def _judge(
     needed, power, least = _reach(treated, control, plan)
     unclear = lift is None or lift.includes_zero
     short = needed is not None and treated.people + control.people < needed
-    value = _value(treated, control, alpha=plan.alpha)
+    value = None if few else _value(treated, control, alpha=plan.alpha)
     return Comparison(
         arm=arm,
         treated=treated,

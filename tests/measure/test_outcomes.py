@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from pathlib import Path
-from typing import Any
-
 import pytest
 from sqlalchemy import text
 
@@ -20,17 +15,17 @@ from recall.measure.horizon import declare_looks
 from recall.measure.outcomes import Outcome, read_outcome, read_programme
 from recall.measure.passage import hazard_lines, read_passage
 from recall.measure.ratio import Ratio
-from recall.measure.review import read_review, write_review
+from recall.measure.review import read_review
 from recall.measure.sides import Side
 from recall.measure.splits import arm_of, read_split
 from recall.settings import Settings
-from recall.store import schema
 from recall.store.connect import Store
 from recall.store.figures import Asked
 from recall.store.figures_days import every_version
 from recall.store.figures_messages import ContactCount
 from recall.store.versions import Version
 from tests.engine.conftest import Scene
+from tests.measure.programme import HOLDOUT, add, no_programme, people
 
 SPLIT = """
   - split:
@@ -46,61 +41,10 @@ def scene(store: Store, settings: Settings, now: Instant) -> Scene:
     return Scene(store, clock, Setup(store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir), outbox)
 
 
-def no_programme(policy: dict[str, Any]) -> None:
-    policy["holdout"] = 0
-
-
-def people(scene: Scene, version: Version, *, treated: int, held_out: int, back: int, back_held_out: int) -> None:
-    """Rows as the engine leaves them: enrolled now, some with a goal three days later."""
-    sides = [("treated", n < back) for n in range(treated)] + [("journey", n < back_held_out) for n in range(held_out)]
-    add(scene, version, sides)
-
-
-def add(scene: Scene, version: Version, sides: list[tuple[str, bool]], *, arm: str = "", prefix: str = "p") -> None:
-    at = scene.now
-    with scene.store.writing() as connection:
-        connection.execute(text("insert into zones (names) select 'UTC' where not exists (select 1 from zones)"))
-        zone = connection.execute(text("select min(id) from zones")).scalar_one()
-        for n, (holdout, is_back) in enumerate(sides):
-            user = connection.execute(
-                schema.users.insert()
-                .values(user_id=f"{prefix}{at}-{n}", zone_id=zone, created_at=at - 90 * DAY)
-                .returning(schema.users.c.id)
-            ).scalar_one()
-            enrolment = connection.execute(
-                schema.enrolments.insert()
-                .values(
-                    journey_id=version.journey_id, version_id=version.id, user_id=user, entry_key="k", anchor_at=at,
-                    entered_at=at, holdout=holdout, arm=arm, active=False, ended_at=at + 9 * DAY, end_reason="finished",
-                    step_id=0, due_at=at, first_due_at=at, base_at=at, goal_until=at + 28 * DAY,
-                    goal_at=at + 3 * DAY if is_back else None, goal_value=5_000_000 if is_back else None,
-                )
-                .returning(schema.enrolments.c.id)
-            ).scalar_one()  # fmt: skip
-            state = "accepted" if holdout == "treated" else "shadow"
-            connection.execute(
-                schema.sends.insert().values(
-                    ref=f"{enrolment}", enrolment_id=enrolment, journey_id=version.journey_id, version_id=version.id,
-                    step_id=0, channel="push", user_id=user, address_id=0, state=state, provider="outbox",
-                    gate_at=at + DAY, body_hash="", policy_hash="", price=100_000 if state == "accepted" else 0,
-                    currency="CNY", due_at=at, first_due_at=at, delivered_at=at + DAY if state == "accepted" else None,
-                )
-            )  # fmt: skip
-            if is_back:
-                name = {"user_id": user, "name": "loan_drawn"}
-                event = schema.events.insert().values(key=f"{user}", at=at + 3 * DAY, recorded_at=at + 3 * DAY, **name)
-                number = connection.execute(event.returning(schema.events.c.id)).scalar_one()
-                latest = {"first_at": at + 3 * DAY, "last_at": at + 3 * DAY, "last_event_id": number, "times": 1}
-                connection.execute(schema.user_events.insert().values(**name, **latest))
-
-
 def outcome(scene: Scene, version: Version) -> Outcome:
     with scene.store.reading() as connection:
         asked = Asked(connection, now=scene.now)
         return read_outcome(asked, version, Holdouts(asked, every_version(connection)))
-
-
-HOLDOUT = "holdout: {percent: 20}"
 
 
 def test_counts_are_those_of_a_plain_query_and_open_windows_wait(scene: Scene):
@@ -145,14 +89,14 @@ def test_a_redeemed_offer_costs_once_and_only_whom_it_was_sent_to(scene: Scene):
     version = scene.publish(OFFER, more=HOLDOUT, policy=no_programme)
     people(scene, version, treated=80, held_out=20, back=24, back_held_out=3)
     with scene.store.writing() as connection:
-        taken = "insert into events (key, user_id, name, at, recorded_at) select {key}, user_id, '{name}', {at}, 0 from {of}"
+        into = "insert into events (key, user_id, name, at, recorded_at)"
         treated = "enrolments where holdout = 'treated' and user_id in (select min(user_id) from enrolments)"
         connection.execute(text("update sends set offer = 'coupon' where state = 'accepted'"))
         for key, name, at, of in (
             ("'early' || ref", "gift_taken", "gate_at - 9", "sends"),
             ("'gift'", "gift_taken", "entered_at + 172800000000", treated),
         ):
-            connection.execute(text(taken.format(key=key, name=name, at=at, of=of)))
+            connection.execute(text(f"{into} select {key}, user_id, '{name}', {at}, 0 from {of}"))
     scene.later(30 * DAY)
     with_coupon = outcome(scene, version).money
     # 24 came back by the event that is the goal, each for 8.00; those held out who did were sent nothing.
@@ -281,52 +225,6 @@ def test_arms_of_a_split_are_compared_with_the_first(scene: Scene):
 def test_the_arm_of_a_split_is_read_from_all_the_arms_taken():
     assert arm_of("split-1=b;words=a", "words") == "a"
     assert arm_of("split-1=b", "words") is None
-
-
-# --- the page ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def page(sqlite_store: Store, settings: Settings, now: Instant, tmp_path: Path) -> Path:
-    clock, outbox = FixedClock(now), settings.var_dir / "outbox"
-    setup = Setup(sqlite_store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir)
-    scene = Scene(sqlite_store, clock, setup, outbox)
-    version = scene.publish(more=HOLDOUT, policy=no_programme)
-    people(scene, version, treated=400, held_out=100, back=120, back_held_out=10)
-    scene.later(50 * DAY)
-    return write_review(scene.store, tmp_path / "week.html", now=scene.now, lang="en")
-
-
-def test_the_page_stands_alone_and_keeps_its_order(page: Path):
-    html = page.read_text()
-    order = re.findall(r'<section id="([a-z]+)"', html)
-    assert order == [
-        "health", "headline", "funnel", "lifecycle", "steps", "contacts", "cohorts", "tests", "retention",
-        "guardrails", "decisions", "definitions",
-    ]  # fmt: skip
-    assert not re.search(r"<script|<link|@import|<img|url\(['\"]?http|(src|href)=\"(https?:)?//", html)
-    assert html.count("<svg") >= 5
-
-
-def test_every_link_of_the_page_leads_somewhere(page: Path):
-    html = page.read_text()
-    ids = re.findall(r'\bid="([^"]+)"', html)
-    assert set(re.findall(r'<a href="#([^"]+)"', html)) <= set(ids)
-    assert len([name for name in ids if name.startswith("def-")]) == len({n for n in ids if n.startswith("def-")})
-    assert "SELECT" in html
-
-
-def test_every_table_is_written_beside_the_page(page: Path):
-    folder = page.with_name("week-tables")
-    with (folder / "lift.csv").open(encoding="utf-8-sig") as file:
-        rows = list(csv.reader(file))
-    assert rows[1][:4] == ["settled-30d", "400", "120", "0.3"]
-    assert len(list(folder.glob("*.csv"))) >= 12
-
-
-def test_a_store_without_journeys_has_a_page_too(scene: Scene, tmp_path: Path):
-    html = write_review(scene.store, tmp_path / "empty.html", now=scene.now, lang="zh-CN").read_text()
-    assert 'lang="zh-CN"' in html
 
 
 # --- yesterday ---------------------------------------------------------------------------------------------

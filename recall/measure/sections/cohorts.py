@@ -16,6 +16,9 @@ def cohorts_section(review: Review, words: Words) -> Section:
     section = Section("cohorts", words("cohorts"), [Note(words("cohorts_note"))])
     for outcome in review.outcomes:
         section.parts.append(Heading(words.name_of(outcome.name)))
+        if outcome.is_blocked:
+            section.parts.append(Note(words("invalid_note", name=words.name_of(outcome.name)), "bad"))
+            continue
         known = [
             (
                 _day(week.begins, outcome.zone),

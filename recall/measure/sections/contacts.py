@@ -13,12 +13,12 @@ def contacts_section(review: Review, words: Words) -> Section:
     section = Section("contacts", words("contacts"), [Note(words("contacts_note"))])
     for told in review.journeys:
         lines = told.passage.hazards[:MOST_CONTACTS]
-        name = told.outcome.name
+        name, blocked = told.outcome.name, told.outcome.is_blocked
         section.parts.append(Heading(name))
         if lines:
             from recall.measure.charts import hazard
 
-            theirs = [(line.k, line.held_out_hazard) for line in lines if line.held_out_hazard is not None]
+            theirs = [] if blocked else [(line.k, line.held_out_hazard) for line in lines]
             svg = hazard(
                 f"hazard-{name}",
                 [(line.k, line.hazard) for line in lines],
@@ -30,7 +30,8 @@ def contacts_section(review: Review, words: Words) -> Section:
             section.parts.append(Chart(svg, words("hazard_caption")))
         rows: list[list[object]] = [
             [
-                line.k, line.reached, line.successes, line.hazard, line.held_out, line.held_out_hazard,
+                line.k, line.reached, line.successes, line.hazard, line.held_out,
+                None if blocked else line.held_out_hazard,
                 line.cost, line.cost_per_success, line.saved, line.lost,
             ]
             for line in lines

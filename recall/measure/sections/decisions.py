@@ -8,7 +8,6 @@ from journeys.sample_size import people_needed
 from recall.measure.experiment import Verdict
 from recall.measure.outcomes import Outcome
 from recall.measure.page import Column, Note, Section, Table, shown
-from recall.measure.ratio import Ratio
 from recall.measure.review import Review, Told
 from recall.measure.words import Words
 
@@ -37,25 +36,29 @@ def _journey(told: Told, words: Words) -> Iterator[tuple[str, str]]:
     yield from _verdict(told.outcome, words)
     if told.outcome.comparison.verdict is not Verdict.INVALID:
         yield from _contacts(told, words)
+        yield from _harm(told, words)
     for stage in told.passage.stages:
         if stage.is_below and stage.base_stage != "opened" and stage.base >= LEAST_REACHED:
             stage_name = words.named("stage", stage.stage)
             share = shown(stage.share, "share")
             yield words("decide_stage", name=told.outcome.name, stage=stage_name, share=share, target=stage.target), ""
-    for line in told.passage.harm:
-        if line.more is not None and line.is_shown:
-            more = {"low": shown(line.more.low, "points"), "high": shown(line.more.high, "points")}
-            event = words.named("harm", line.event)
-            yield words("decide_worse", name=told.outcome.name, event=event, **more), "bad"
     for result in told.splits:
         if result.winner is not None:
             yield words("decide_winner", name=told.outcome.name, split=result.split, arm=result.winner), ""
 
 
+def _harm(told: Told, words: Words) -> Iterator[tuple[str, str]]:
+    for line in told.passage.harm:
+        if line.more is not None and line.is_shown:
+            more = {"low": shown(line.more.low, "points"), "high": shown(line.more.high, "points")}
+            event = words.named("harm", line.event)
+            yield words("decide_worse", name=told.outcome.name, event=event, **more), "bad"
+
+
 def _verdict(outcome: Outcome, words: Words) -> Iterator[tuple[str, str]]:
     found = outcome.comparison
     name = words.name_of(outcome.name)
-    if outcome.ratio.state is Ratio.BLOCKED:
+    if outcome.is_blocked:
         yield words("decide_invalid", name=name), "bad"
         return
     if found.lift is None:

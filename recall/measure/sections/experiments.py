@@ -56,7 +56,7 @@ def _test_row(name: str, found: Comparison, words: Words, *, declared: bool) -> 
         name,
         horizon,
         found.plan.look,
-        found.z,
+        None if found.verdict is Verdict.INVALID else found.z,
         found.boundary,
         words("too_small") if found.too_small else words(f"verdict.{found.verdict}"),
         found.treated.people + found.control.people,

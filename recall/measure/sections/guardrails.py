@@ -52,8 +52,8 @@ def _harm_table(review: Review, words: Words) -> Table:
     marks: dict[tuple[int, int], str] = {}
     for told in review.journeys:
         for line in told.passage.harm:
-            more = line.more
-            if line.is_shown:
+            more = None if told.outcome.is_blocked else line.more
+            if more is not None and line.is_shown:
                 marks[len(rows), 6] = "bad"
             rows.append(
                 [

@@ -144,7 +144,7 @@ def _cost_table(review: Review, words: Words) -> Table:
                 money.currency if money.is_one_currency else ", ".join(sorted(money.spent)),
                 money.closed if money.is_one_currency else None,
                 money.offers if money.is_one_currency else None,
-                each.at if each else words("not_shown"),
+                each.at if each else words("verdict.invalid" if outcome.is_blocked else "not_shown"),
                 each.low if each else None,
                 each.high if each else None,
                 outcome.new_user_cost,

@@ -38,7 +38,7 @@ def _later_table(journeys: Sequence[Told], words: Words) -> Table:
     rows: list[list[object]] = []
     for told in journeys:
         found = told.passage.active_later
-        lift = found.lift
+        lift = None if told.outcome.is_blocked else found.lift
         rows.append(
             [
                 told.outcome.name, found.treated.people, found.treated.rate, found.control.people, found.control.rate,
