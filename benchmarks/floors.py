@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.floors --store postgresql --people 100000
 
 Values were prepared beforehand; chunks and commits are the engine's own; nothing is read, decided or rendered. Each
-store gets its fastest durable statements: COPY and set updates by key; executemany. On PostgreSQL the answers of a
-chunk may be written beside the gate of the next one (`--beside`). What it leaves must equal what the engine left.
+store gets its fastest durable statements: COPY and set updates by key; executemany. On PostgreSQL several connections
+may write side by side, answers after their gate (`--connections`). What it leaves must equal what the engine left.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg
@@ -137,25 +138,40 @@ def _questions(columns: Sequence[str]) -> str:
 Floor = PostgresqlFloor | SqliteFloor
 
 
-def write_all(floor: Floor, made: Sequence[Transaction]) -> None:
-    for transaction in made:
-        floor.write(transaction)
-
-
-def write_beside(gates: Floor, answers: Floor, made: Sequence[Transaction]) -> None:
-    """Answers on a connection of their own, beside the next gate."""
-    with ThreadPoolExecutor(1) as pool:
-        written: list[Future[None]] = []
+def write_all(floors: Sequence[Floor], made: Sequence[Transaction]) -> None:
+    """In the order in which they were committed; with several connections side by side, answers after their gate."""
+    if len(floors) == 1:
         for transaction in made:
-            if isinstance(transaction, Settled):
-                written.append(pool.submit(answers.write, transaction))
-            else:
-                gates.write(transaction)
+            floors[0].write(transaction)
+        return
+    free: SimpleQueue[Floor] = SimpleQueue()
+    for floor in floors:
+        free.put(floor)
+    with ThreadPoolExecutor(len(floors)) as pool:
+        written: list[Future[None]] = []
+        for transaction, before in zip(made, _needed(made), strict=True):
+            written.append(pool.submit(_write, free, transaction, [written[n] for n in before]))
         for each in written:
             each.result()
 
 
-def measure(kind: places.Kind, people: int, *, beside: bool = False) -> dict[str, Any]:
+def _write(free: SimpleQueue[Floor], transaction: Transaction, before: Sequence[Future[None]]) -> None:
+    for each in before:
+        each.result()
+    floor = free.get()
+    try:
+        floor.write(transaction)
+    finally:
+        free.put(floor)
+
+
+def _needed(made: Sequence[Transaction]) -> list[set[int]]:
+    """For each transaction the places of those that must be there before: of answers, the gates of their sends."""
+    gate_of = {row[0]: n for n, each in enumerate(made) if isinstance(each, Gated) for row in each.sends}
+    return [{gate_of[send] for send, _ in each.accepted} if isinstance(each, Settled) else set() for each in made]
+
+
+def measure(kind: places.Kind, people: int, *, connections: int = 1) -> dict[str, Any]:
     """Write again what an engine run wrote (which is made first when none was kept)."""
     name = answers_of(people)
     source = places.kept(kind, name)
@@ -169,18 +185,15 @@ def measure(kind: places.Kind, people: int, *, beside: bool = False) -> dict[str
         durability = places.durability(store)
         store.close()
         made = transactions(source)
-        floors = [make(url) for _ in range(2 if beside else 1)]
+        floors = [make(url) for _ in range(connections)]
         meter = Meter.of(postgresql=places.server().get_pid() if kind == "postgresql" else None)
         with meter.section():
-            if beside:
-                write_beside(floors[0], floors[1], made)
-            else:
-                write_all(floors[0], made)
+            write_all(floors, made)
         for floor in floors:
             floor.close()
         wrong = differing(checksums(source), checksums(url))
         assert not wrong, f"the floor and the engine left different rows: {wrong}"
-    return {"what": "floor", "store": kind, "beside": beside, **meter.told(people), "durability": durability}
+    return {"what": "floor", "store": kind, "connections": connections, **meter.told(people), "durability": durability}
 
 
 def answers_of(people: int) -> str:
@@ -192,9 +205,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--store", choices=places.KINDS, default="sqlite")
     parser.add_argument("--people", type=int, default=10_000)
-    parser.add_argument("--beside", action="store_true", help="write answers beside the next gate (PostgreSQL)")
+    parser.add_argument("--connections", type=int, default=1, help="that write side by side (PostgreSQL)")
     asked = parser.parse_args()
-    print(json.dumps(measure(asked.store, asked.people, beside=asked.beside)))
+    print(json.dumps(measure(asked.store, asked.people, connections=asked.connections)))
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Bench:
         at = (*store, "--people", size.ratio)
         floors: dict[str, tuple[object, ...]] = {f"floor {kind}": ("floors", *at)}
         if kind == "postgresql":
-            floors[f"floor beside {kind}"] = ("floors", *at, "--beside")
+            floors[f"floor beside {kind}"] = ("floors", *at, "--connections", 3)
         if not self.only or "floors" in self.only.split(","):
             places.forget(kind, answers_of(size.ratio))  # what today's engine writes, not yesterday's
             self.run(f"answers {kind}", "engine", *at, "--keep-as", answers_of(size.ratio))
