@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -208,7 +209,11 @@ def main() -> None:
     if "postgresql" in bench.stores:
         places.server()  # held open, so that it does not stop between two runs
         places.forget_stale()
-    bench.everything()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        bench.everything()
+    except KeyboardInterrupt:
+        bench.broken["the rest"] = "stopped by hand"  # what was measured until then counts
     kept = keep(bench, began, time.monotonic() - clock)
     if not asked.no_result:
         RESULTS.mkdir(exist_ok=True)
