@@ -33,20 +33,22 @@ def power_lines(needed: Mapping[str, int]) -> list[str]:
 
 
 def power_warnings(app: App, needed: Mapping[str, int]) -> list[Problem]:
-    """Journeys whose last look at the audience found fewer people than that; nothing without a store."""
+    """Journeys with fewer people than that: found within a quarter, or in the whole store where nobody looked yet."""
     from recall.cli.journey_files import opened_store
 
     store = opened_store(app)
     if store is None:
         return []
-    from recall.store.figures_days import last_audience
+    from recall.store.figures_days import audience_of_a_quarter, count_users
 
     warnings = []
     with store.reading() as connection:
         for name, people in needed.items():
-            there = last_audience(connection, name)
-            if there is not None and there < people:
-                message = f"the last look found {there:,} people, {people:,} are needed to see what it brings"
+            there, where = audience_of_a_quarter(connection, name), "in a quarter there were"
+            if there is None:
+                there, where = count_users(connection), "the store knows"
+            if 0 < there < people:  # nobody at all: nothing was imported, or no look found anybody yet
+                message = f"{where} {there:,} people, {people:,} are needed to see what it brings"
                 hint = "hold out 20 to 50 %, pool it with another journey, or collect for longer"
                 warnings.append(Problem(f"{name}.yaml", None, message, hint, "holdout", "warning"))
     return warnings

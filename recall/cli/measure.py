@@ -296,7 +296,7 @@ def _judged(found: Comparison) -> str:
 def split(app: App, journey: str, name: str) -> int:
     """Which arm of SPLIT in JOURNEY is better? Treated people whose window is closed, against the first arm written.
 
-    A winner is promoted by a person: give it 100 % in the journey file and publish a new version.
+    A winner is promoted by a person: write its steps in place of the split and publish a new version.
 
     \b
     Example:
@@ -319,7 +319,11 @@ def split(app: App, journey: str, name: str) -> int:
         "winner": found.winner,
     }
     waiting = f"{found.open_people:,} people are left out: their time to come back is not over."
-    won = f"Winner: {found.winner}. To promote it, give it 100 % and publish." if found.winner else "No winner yet."
+    won = (
+        f"Winner: {found.winner}. To promote it, write its steps in place of the split and publish."
+        if found.winner
+        else "No winner yet."
+    )
     lines = [_ratio_line(found.ratio), _arms_table(found.control, list(found.arms)), *map(_judged, found.arms)]
     app.output.answer(data, *lines, waiting, won)
     return PERSON_NEEDED if found.ratio.state is Ratio.BLOCKED else 0

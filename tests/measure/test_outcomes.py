@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from providers.outbox import Outbox
-from recall.clock import DAY, FixedClock, Instant
+from recall.clock import DAY, HOUR, FixedClock, Instant, to_datetime, to_instant
 from recall.engine.setup import Setup
-from recall.measure.daily import has_fallen, read_day, wilson_high
+from recall.measure.daily import has_fallen, local_day, read_day, wilson_high
 from recall.measure.experiment import Verdict
 from recall.measure.holdouts import Holdouts
 from recall.measure.horizon import declare_looks
@@ -257,3 +257,11 @@ def test_yesterday_is_told_by_stage_and_alerts_on_a_stage_far_below_its_target(s
     assert (lines["login"].people, lines["drawn"].people, lines["goal"].people) == (60, 20, 20)
     assert lines["drawn"].alert == "below_target"
     assert day.alerts == ["settled-30d: drawn: below its target, and not by chance"]
+
+
+def test_yesterday_is_a_day_of_the_journeys_calendar_also_when_the_clocks_change(now: Instant):
+    begins, ends = local_day("Asia/Shanghai", now)
+    assert (now - ends, ends - begins) == (10 * HOUR, DAY)
+    after_spring = to_instant(datetime(2026, 3, 30, 9, tzinfo=UTC))  # the clocks of Berlin changed on the 29th
+    begins, ends = local_day("Europe/Berlin", after_spring)
+    assert (to_datetime(begins).hour, to_datetime(ends).hour, ends - begins) == (23, 22, 23 * HOUR)
