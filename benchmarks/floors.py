@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.floors --store postgresql --people 100000
 
 Values were prepared beforehand; chunks and commits are the engine's own; nothing is read, decided or rendered. Each
-store gets its fastest durable statements: COPY and set updates by key; executemany. On PostgreSQL several connections
-may write side by side, answers after their gate (`--connections`). What it leaves must equal what the engine left.
+store gets its fastest durable statements: COPY, or executemany, and set updates by key. On PostgreSQL several
+connections may write side by side, answers after their gate (`--connections`). What it leaves must equal what the engine left.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from recall.store.connect import open_store
 
 _PERSON = ", ".join([*(f"s{n} = s{n - 1}" for n in range(8, 1, -1)), *(f"sms{n} = sms{n - 1}" for n in (4, 3, 2))])
 _ADDRESS = ", ".join([*(f"s{n} = s{n - 1}" for n in range(8, 1, -1)), *(f"m{n} = m{n - 1}" for n in (4, 3, 2))])
+_GIVEN = "(select value from json_each(?))"
 _MARKS = ", ".join(f"{name} = %s" for name in MOVED_COLUMNS)
 
 
@@ -91,7 +92,7 @@ def _copy(cursor: Any, table: str, columns: Sequence[str], rows: Sequence[Sequen
 
 
 class SqliteFloor:
-    """Prepared statements by primary key, many at a time."""
+    """Prepared inserts, many at a time; one UPDATE by key for what all rows of a set have in common."""
 
     def __init__(self, url: str) -> None:
         store = open_store(places.settings_of(url, places.FOLDER))  # the pragmas are those of every recall process
@@ -108,31 +109,34 @@ class SqliteFloor:
         self.connection.execute("commit")
 
     def _gate(self, gate: Gated) -> None:
-        at, many = gate.at, self.connection.executemany
-        many(f"insert into sends ({', '.join(SEND_COLUMNS)}) values ({_questions(SEND_COLUMNS)})", gate.sends)
+        at, write = gate.at, self.connection.execute
+        self._insert("sends", SEND_COLUMNS, gate.sends)
         person = f"update contact_state set {_PERSON}, s1 = {at}, sms1 = {at}, streak = streak + 1"
-        many(f"{person} where user_id = ? and brand = 'default'", [(user,) for user in gate.counted_users])
-        address = f"update addresses set {_ADDRESS}, s1 = {at}, m1 = {at} where id = ?"
-        many(address, [(each,) for each in gate.counted_addresses])
-        moved = f"update enrolments set {', '.join(f'{name} = ?' for name in MOVED_COLUMNS)} where id = ?"
-        many(moved, [(*values, each) for values, ids in gate.moves.items() for each in ids])
+        write(f"{person} where user_id in {_GIVEN} and brand = 'default'", (json.dumps(gate.counted_users),))
+        address = f"update addresses set {_ADDRESS}, s1 = {at}, m1 = {at}"
+        write(f"{address} where id in {_GIVEN}", (json.dumps(gate.counted_addresses),))
+        moved = f"update enrolments set {', '.join(f'{name} = ?' for name in MOVED_COLUMNS)} where id in {_GIVEN}"
+        for values, ids in gate.moves.items():
+            write(moved, (*values, json.dumps(ids)))
         rest = "update contact_state set rest_until = ?, rests = rests + 1, streak = 0"
-        rests = [(until, user) for until, users in gate.rests.items() for user in users]
-        many(f"{rest} where user_id = ? and brand = 'default'", rests)
-        columns = f"({', '.join(DECISION_COLUMNS)}) values ({_questions(DECISION_COLUMNS)})"
-        many(f"insert into decisions {columns}", gate.decisions)
+        for until, users in gate.rests.items():
+            write(f"{rest} where user_id in {_GIVEN} and brand = 'default'", (until, json.dumps(users)))
+        self._insert("decisions", DECISION_COLUMNS, gate.decisions)
+
+    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * len(columns))
+        self.connection.executemany(f"insert into {table} ({', '.join(columns)}) values ({marks})", rows)
 
     def _settle(self, settled: Settled) -> None:
-        answer = f"update sends set state = 'accepted', provider_id = ?, settled_at = {settled.at} where id = ?"
-        self.connection.executemany(answer, [(given, each) for each, given in settled.accepted])
+        answer = f"update sends set state = 'accepted', provider_id = new.value, settled_at = {settled.at}"
+        given = json.dumps(dict(settled.accepted))
+        self.connection.execute(
+            f"{answer} from json_each(?) as new where sends.id = cast(new.key as integer)", (given,)
+        )
 
     def close(self) -> None:
         self._held.close()
         self._store.close()
-
-
-def _questions(columns: Sequence[str]) -> str:
-    return ", ".join("?" * len(columns))
 
 
 Floor = PostgresqlFloor | SqliteFloor
