@@ -8,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test long faults faults-full bench bench-full bench-guard check format demo up lock migration clean
+.PHONY: help setup test long audit faults faults-full bench bench-full bench-guard check format demo up up-cluster lock migration clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,14 @@ check: $(READY) ## format, lint, types, the rules of the house
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/pytest -q tests/test_house.py
+
+# In a place of its own: pip-audit is no dependency of ours. --strict, because a package it cannot ask about counts as
+# sound otherwise. It asks PyPI itself, whatever index packages are installed from.
+audit: $(READY) ## known vulnerabilities of every pinned dependency; asks PyPI
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(RUN)/python -m venv "$$tools" \
+	&& "$$tools/bin/pip" install --quiet pip-audit \
+	&& "$$tools/bin/pip-audit" --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock \
+	|| { echo "audit: a vulnerability is listed above, or PyPI could not be asked about every package; nothing is proved" >&2; exit 1; }
 
 format: $(READY) ## put code into the one format
 	$(RUN)/ruff check --fix-only --quiet .
