@@ -4,7 +4,8 @@
 
 Values were prepared beforehand; chunks and commits are the engine's own; nothing is read, decided or rendered. Each
 store gets its fastest durable statements: COPY, or executemany, and set updates by key. On PostgreSQL several
-connections may write side by side, answers after their gate (`--connections`). What it leaves must equal what the engine left.
+connections may write side by side, answers after their gate (`--connections`). What it leaves must equal what the
+engine left.
 """
 
 from __future__ import annotations
