@@ -115,7 +115,8 @@ def open_engine(url: str) -> Engine:
 
 
 def _open_postgresql(url: URL) -> Engine:
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_size=8, pool_pre_ping=True)
+    driver = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(driver, pool_size=8, pool_pre_ping=True, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -131,7 +132,7 @@ def _open_sqlite(url: str) -> Engine:
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
         Path(database).touch(mode=0o600)  # it holds phones and e-mails
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterable
 from contextvars import ContextVar
 
@@ -31,12 +32,22 @@ class Masked(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self._mask(_message(record)), ()
         if record.exc_info:
-            record.exc_text = self._mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = self._mask(_where(record.exc_info[1]))
             record.exc_info = None
         return True
 
     def _mask(self, text: str) -> str:
         return mask(_TOKEN.sub(r"\1<token>", text), self._secrets)
+
+
+def _where(error: BaseException | None) -> str:
+    """A traceback without the errors' texts: those of databases hold whole rows, and no pattern finds a name."""
+    lines: list[str] = []
+    while error is not None:
+        frames = traceback.format_tb(error.__traceback__)
+        lines[:0] = ["Traceback (most recent call last):\n", *frames, f"{type(error).__name__}\n"]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "".join(lines)
 
 
 def _message(record: logging.LogRecord) -> str:
