@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from providers.outbox import Outbox
-from recall.clock import MINUTE, FixedClock, SystemClock
+from recall.clock import MINUTE, SECOND, FixedClock, SystemClock
 from recall.engine.reconcile import reconcile
 from recall.settings import Settings
+from recall.store import schema
 from recall.store.people import NewAddress, NewUser, upsert_users
 from tests.engine.conftest import ELIGIBLE, Scene
 
@@ -86,7 +89,7 @@ def gather(scene: Scene, count: int) -> None:
     """
     scene.clock = FixedClock(SystemClock().now())
     scene.outbox.mkdir(parents=True, exist_ok=True)
-    (scene.outbox / "fault.json").write_text('{"latency_ms": 10}')
+    (scene.outbox / "fault.json").write_text('{"latency_ms": 50}')
     version = scene.publish("  - {push: come-back}", policy=_small_chunks)
     first = len(scene.sends())
     rows = [
@@ -123,6 +126,8 @@ def kill_often(
     while done.kills < kills:
         place = dice.randrange(workers)
         time.sleep(dice.uniform(0.0, LONGEST_WAIT))
+        if dice.random() < 0.5:
+            _await_a_call(scene)
         if nursery.kill(running[place]) == -signal.SIGKILL:
             done.kills += 1
         elif len(scene.sends()) == users * waves:
@@ -131,6 +136,17 @@ def kill_often(
         running[place] = nursery.start(scene, settings)
     assert [nursery.end(child) for child in running] == [0] * workers
     return _count(scene, done, users * waves)
+
+
+def _await_a_call(scene: Scene) -> None:
+    """Half of the kills come while somebody is being called, however slow the machine is otherwise."""
+    sends = schema.sends.c
+    for _ in range(300):
+        just_now = sends.gate_at > SystemClock().now() - SECOND // 20
+        with scene.store.reading() as connection:
+            if connection.execute(select(func.count()).where(sends.state == "calling", just_now)).scalar_one():
+                return
+        time.sleep(0.005)
 
 
 def _count(scene: Scene, done: Killed, users: int) -> Killed:

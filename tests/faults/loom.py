@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recall.clock import SECOND, Instant
-from recall.engine import calling, send
+from recall.engine import caller, calling, send
 from recall.engine.dispatch import Dispatcher
 from recall.errors import StoreBusy
 from recall.store.connect import Connection, Store
@@ -36,11 +36,12 @@ def closed_door() -> threading.Lock:
 
 @dataclass
 class Strand:
-    """One process at work."""
+    """One thread of a process at work."""
 
     name: str
     wake_at: Instant
     is_mortal: bool
+    family: list[Strand]  # the threads of the same process, which live and die together
     go: threading.Lock = field(default_factory=closed_door)
     is_over: bool = False
     is_doomed: bool = False
@@ -82,8 +83,18 @@ class Loom:
 
     # --- workers -----------------------------------------------------------------------------------------------
 
-    def spawn(self, name: str, work: Callable[[], object], *, after: int = 0, is_mortal: bool = True) -> None:
-        strand = Strand(name, self.time + after, is_mortal)
+    def spawn(
+        self,
+        name: str,
+        work: Callable[[], object],
+        *,
+        after: int = 0,
+        is_mortal: bool = True,
+        beside: Strand | None = None,
+    ) -> None:
+        """Begin a process, or another thread of the process `beside`."""
+        strand = Strand(name, self.time + after, is_mortal, beside.family if beside else [])
+        strand.family.append(strand)
 
         def live() -> None:
             strand.go.acquire()
@@ -157,9 +168,14 @@ class Loom:
 
     def may_die(self, name: str) -> None:
         strand = self.current
-        if strand is not None and strand.is_mortal and self.chance(self.rates.kill):
+        if strand is None:
+            return
+        _do_nothing_dead(strand)
+        if strand.is_mortal and self.chance(self.rates.kill):
             self.count("kills")
             self.note(f"{strand.name} is killed at {name}")
+            for each in strand.family:
+                each.is_doomed, each.wake_at = True, self.time
             raise Died
 
     def sleep(self, micros: int) -> None:
@@ -167,11 +183,17 @@ class Loom:
         if strand is None:
             self.time += micros
             return
+        _do_nothing_dead(strand)
         strand.wake_at = self.time + micros
         self.back.release()
         strand.go.acquire()
-        if strand.is_doomed:
-            raise Died
+        _do_nothing_dead(strand)
+
+
+def _do_nothing_dead(strand: Strand) -> None:
+    """What stands in `finally` and `__exit__` is not done by a process that is gone."""
+    if strand.is_doomed:
+        raise Died
 
 
 @dataclass(frozen=True)
@@ -245,6 +267,43 @@ def _weave(loom: Loom) -> asyncio.SelectorEventLoop:
     return made
 
 
+class WovenPool:
+    """Stands for the caller's thread pool: another thread of the same process, moved by the loom."""
+
+    def __init__(self, loom: Loom) -> None:
+        self._loom = loom
+
+    def submit(self, work: Callable[..., Any], *given: Any) -> WovenFuture:
+        future, process = WovenFuture(self._loom), self._loom.current
+        assert process is not None  # only processes call
+        self._loom.spawn(f"{process.name} (caller)", lambda: future.fill(work, *given), beside=process)
+        self._loom.count("chunks called aside")
+        return future
+
+    def shutdown(self) -> None:
+        return None
+
+
+class WovenFuture:
+    def __init__(self, loom: Loom) -> None:
+        self._loom, self._is_done, self._value = loom, False, None
+        self._error: Exception | None = None
+
+    def fill(self, work: Callable[..., Any], *given: Any) -> None:
+        try:
+            self._value = work(*given)
+        except Exception as error:
+            self._error = error
+        self._is_done = True
+
+    def result(self) -> Any:
+        while not self._is_done:
+            self._loom.sleep(self._loom.dice.randint(1, 50_000))
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
 class _Time:
     def __init__(self, loom: Loom) -> None:
         self._loom = loom
@@ -256,13 +315,17 @@ class _Time:
 
 @contextmanager
 def woven(loom: Loom) -> Iterator[None]:
-    """The engine's stopwatch and sleeps are the loom's."""
-    places: tuple[Any, ...] = (calling, send)
-    before = [(place, place.__dict__.get("time"), place.__dict__.get("elapsed_seconds")) for place in places]
-    for place in places:
-        place.time, place.elapsed_seconds = _Time(loom), loom.elapsed
+    """The engine's stopwatch, sleeps and threads are the loom's."""
+    replaced: list[tuple[Any, str, Any]] = [
+        *((place, "elapsed_seconds", loom.elapsed) for place in (caller, calling, send)),
+        *((place, "time", _Time(loom)) for place in (calling, send)),
+        (caller, "ThreadPoolExecutor", lambda *_: WovenPool(loom)),
+    ]
+    before = [(place, name, getattr(place, name)) for place, name, _ in replaced]
     try:
+        for place, name, ours in replaced:
+            setattr(place, name, ours)
         yield
     finally:
-        for place, time, elapsed in before:
-            place.time, place.elapsed_seconds = time, elapsed
+        for place, name, theirs in before:
+            setattr(place, name, theirs)

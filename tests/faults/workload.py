@@ -29,7 +29,7 @@ FEATURES = (
     "kill_switch", "ineligible", "withdrawals", "caps", "unresponsive", "budget", "programme_budget", "per_user",
     "shared_phones", "holdout", "second_journey", "third_journey", "zones", "odd_windows", "until", "branch", "split",
     "else", "calls", "small_chunks", "replay", "late_runs", "overlap", "expires", "exit_rule", "ramp", "offer",
-    "spread", "other_policy",
+    "spread", "other_policy", "overlaps",
 )  # fmt: skip
 STARTS = (
     "2026-03-02T02:00+00:00", "2026-03-06T10:00+00:00", "2026-03-27T20:00+00:00", "2026-04-03T06:00+00:00",
@@ -87,7 +87,8 @@ def draw_plan(seed: int) -> Plan:
     features = frozenset(name for name in FEATURES if dice.random() < share)
     if random.Random(f"recall {seed} store").random() < ON_POSTGRESQL:
         features |= {"postgresql"}
-    return Plan(seed, features, users=dice.randint(1, 9), days=dice.randint(2, 12), workers=dice.randint(1, 3))
+    users = dice.randint(1, 9) + (4 if "overlaps" in features else 0)  # chunks hold four: so that there are several
+    return Plan(seed, features, users=users, days=dice.randint(2, 12), workers=dice.randint(1, 3))
 
 
 # --- faults -----------------------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ def draw_policy(plan: Plan, name: str = "cn-consumer-finance") -> Policy:
         rules.pop("unresponsive", None)
     providers = ["outbox", "second"] if plan.has("failover") else ["outbox"]
     failover = dice.choice((["connect"], ["connect", "throttled"]))
-    per_second = dice.choice((1, 2)) if plan.has("small_chunks") else 100
+    per_second = dice.choice((1, 2)) if plan.has("small_chunks") else 1 if plan.has("overlaps") else 100
     rules["routes"] = {
         channel: {
             "providers": providers, "per_second": per_second, "attempts": dice.randint(1, 4), "failover_on": failover,

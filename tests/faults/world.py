@@ -127,6 +127,7 @@ class World:
             self.folder / "spool",
             dispatcher=WovenDispatcher(self.loom),
             refs=lambda count: [f"{self.refs.getrandbits(96):024x}" for _ in range(count)],
+            overlaps=self.plan.has("overlaps"),
         )
 
     def process(self, name: str, work: Callable[[Setup], object], *, after: int = 0, is_mortal: bool = True) -> None:
