@@ -75,17 +75,19 @@ def dismiss(app: App, ids: tuple[int, ...]) -> int:
 
 def _judge(app: App, ids: tuple[int, ...], *, is_stop: bool) -> int:
     """All in one transaction; who is kept with each. Judging again what somebody judged before changes nothing."""
+    from recall.store.controls import record_action
     from recall.store.inbound import close_review
 
-    now = app.clock.now()
+    now, verdict = app.clock.now(), "stop" if is_stop else "nothing"
     with app.store.writing() as connection:
         done = [n for n in ids if close_review(connection, n, is_stop=is_stop, who=app.who, now=now)]
+        for n in done:
+            record_action(connection, f"judge {verdict}", f"reply {n}", who=app.who, why="", at=now)
     missing = sorted(set(ids) - set(done))
     if missing and not done:
         raise Misconfigured(
             f"no reply with number {', '.join(map(str, missing))} waits; `recall inbox list` shows which do"
         )
-    verdict = "stop" if is_stop else "nothing"
     line = f"{len(done)} {'reply' if len(done) == 1 else 'replies'} judged: {verdict}."
     more = [f"Not waiting: {', '.join(map(str, missing))}."] if missing else []
     app.output.answer({"judged": done, "verdict": verdict, "not_waiting": missing}, line, *more)

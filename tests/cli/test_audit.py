@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from journeys.words import AddressKind, Channel
 from recall.clock import HOUR
 from recall.store import schema
 from recall.store.connect import Store
+from recall.store.inbound import Inbound, Meaning, take_inbound
 from tests.cli.birds import BIRD, IMPORTS, NOW, PHONE, at, begin, bring_in, leaves
 from tests.cli.conftest import Recall
 
@@ -30,18 +32,26 @@ CHANGES: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {
     ("suppress",): ((BIRD, *REASON), "suppress"),
     ("unsuppress",): ((BIRD, *REASON), "unsuppress"),
     ("provider", "send-test"): (("outbox", "--to", PHONE, "--channel", "sms", "--yes"), "send-test"),
+    ("inbox", "opt-out"): (("1",), "judge stop"),
+    ("inbox", "dismiss"): (("1",), "judge nothing"),
     ("task", "import"): (("tasks.csv", *REASON), "import outcomes"),
     ("db", "prune"): ((), "prune"),
     ("erase",): ((BIRD, "--yes", *REASON), "erase"),
 }
-WITHOUT_A_WHY = {("measure", "horizon"), ("provider", "send-test"), ("db", "prune")}  # what they do says why
+WITHOUT_A_WHY = {
+    ("inbox", "opt-out"),
+    ("inbox", "dismiss"),
+    ("measure", "horizon"),
+    ("provider", "send-test"),
+    ("db", "prune"),
+}  # what they do says why
 # These read, write files of the person's own, or do what was decided before (run, deploy, migrate, serve).
 READS = {
     ("init",), ("journey", "diff"), ("journey", "lint"), ("journey", "list"), ("journey", "schema"),
     ("journey", "show"), ("journey", "test"), ("deploy",), ("run",), ("explain",), ("review",), ("measure", "arms"),
     ("measure", "hazard"), ("measure", "split"), ("simulate",), ("dossier",), ("provider", "check"),
     ("provider", "list"), ("task", "export"), ("task", "list"), ("db", "backup"), ("db", "check"), ("db", "migrate"),
-    ("doctor",), ("serve",), ("demo",), ("up",),
+    ("doctor",), ("serve",), ("demo",), ("up",), ("inbox", "list"),
 }  # fmt: skip
 
 
@@ -70,6 +80,9 @@ def prepare(verb: tuple[str, ...], recall: Recall, store: Store) -> str:
             connection.execute(schema.sends.update().values(state="in_doubt"))
         if verb == ("replay",):
             connection.execute(schema.sends.update().values(state="refused"))
+        if verb[0] == "inbox":
+            reply = Inbound("v", "e1", NOW, Channel.SMS, AddressKind.PHONE, PHONE, Meaning.REVIEW, "not now, stop")
+            take_inbound(connection, store, [reply], now=NOW)
     if verb == ("journey", "publish"):
         file = Path(f"journeys/{J}.yaml")
         file.write_text(file.read_text().replace("{wait: 3d}", "{wait: 4d}"))
