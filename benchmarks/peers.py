@@ -1,8 +1,8 @@
 """How do others do it? One Prefect task per user, and a loop of sixteen threads with a transaction per user.
 
-    .venv/bin/python -m benchmarks.peers engine|loop|tasks [--people 1000]
+    .venv/bin/python -m benchmarks.peers engine|batch|loop|tasks [--people 1000]
 
-All on PostgreSQL, one message per request over HTTP, answers at once. The peers ask a gate of their own in plain SQL:
+All on PostgreSQL, one message per request over HTTP (`batch`: 500), answers at once. The peers ask a gate of their own in plain SQL:
 the same row locks and the same rules the seed touches (converted, opted out, unresponsive, caps, consent, eligible).
 They write the same send, contact state and next step. Missing there: windows, holdout, budgets, priorities, expiry,
 doubts, decisions, the caps of addresses.
@@ -167,11 +167,12 @@ def _run(peer: Peer, url: str, stub: Stub, people: int) -> tuple[int, Meter]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("who", choices=("engine", "loop", "tasks"))
+    parser.add_argument("who", choices=("engine", "batch", "loop", "tasks"))
     parser.add_argument("--people", type=int, default=1_000)
     asked = parser.parse_args()
-    if asked.who == "engine":
-        told = run_engine("postgresql", asked.people, Way("single", at_once=64, delay=0.0))
+    if asked.who in ("engine", "batch"):
+        way = Way("batch") if asked.who == "batch" else Way("single", at_once=64, delay=0.0)
+        told = run_engine("postgresql", asked.people, way)
     else:
         told = measure(loop if asked.who == "loop" else tasks, asked.people)
     print(json.dumps(told))

@@ -168,7 +168,9 @@ class Bench:
 
     def of_postgresql(self) -> None:
         size = self.size
-        self.each("peers", size.fewer_rounds, {f"peer {who}": ("peers", who) for who in ("engine", "loop", "tasks")})
+        self.each(
+            "peers", size.fewer_rounds, {f"peer {who}": ("peers", who) for who in ("engine", "batch", "loop", "tasks")}
+        )
         at = ("workers", "--people", size.workers, "--workers")
         self.each("workers", size.fewer_rounds, {"workers 1": (*at, 1), "workers 3": (*at, 3)})
 
