@@ -38,7 +38,7 @@ class Inbound:
     provider: str
     event_id: str
     at: Instant
-    channel: Channel | None  # None: every channel that uses such an address
+    channel: Channel | None  # on which it was written; a stop binds every channel that uses the address
     kind: AddressKind
     value: str = field(repr=False)  # the address it came from, normalised
     meaning: Meaning
@@ -46,7 +46,8 @@ class Inbound:
     reason: str = "opted_out"  # of a stop: opted_out | complained
 
     @property
-    def channels(self) -> tuple[Channel, ...]:
+    def opens(self) -> tuple[Channel, ...]:
+        """What a START allows again."""
         return tuple(Channel) if self.channel is None else (self.channel,)
 
 
@@ -90,13 +91,12 @@ def _act(connection: Connection, store: Store, row: Inbound) -> None:
                 store,
                 kind=row.kind.value,
                 value=row.value,
-                channels=row.channels,
                 reason=row.reason,
                 source=source,
                 at=row.at,
             )
         case Meaning.START:
-            opt_in(connection, store, kind=row.kind.value, value=row.value, channels=row.channels, at=row.at)
+            opt_in(connection, store, kind=row.kind.value, value=row.value, channels=row.opens, at=row.at)
         case _:
             pass
 
@@ -114,18 +114,16 @@ def bind_at_once(connection: Connection, receipts: Sequence[Receipt]) -> int:
     binding = [receipt for receipt in receipts if receipt.kind in _BINDING]
     if not binding:
         return 0
-    found = select(_S.c.ref, _S.c.channel, _S.c.address_id).where(_S.c.ref.in_({r.ref for r in binding}))
+    found = select(_S.c.ref, _S.c.address_id).where(_S.c.ref.in_({r.ref for r in binding}))
     sends: dict[str, Any] = {send.ref: send for send in connection.execute(found)}
     return sum(_bind(connection, receipt, sends[receipt.ref]) for receipt in binding if receipt.ref in sends)
 
 
 def _bind(connection: Connection, receipt: Receipt, send: Any) -> bool:
-    only_this = receipt.kind is ReceiptKind.OPTED_OUT
     return opt_out_address(
         connection,
         None,
         address_id=send.address_id,
-        channels=[Channel(send.channel)] if only_this else list(Channel),
         reason=receipt.kind.value,
         source=f"receipt:{receipt.provider}",
         at=receipt.at,
@@ -162,7 +160,7 @@ def close_review(connection: Connection, review_id: int, *, is_stop: bool, who: 
         return False
     if is_stop:
         said = NewSuppression(row.kind, row.hash, row.at, reason="opted_out", source=f"reply:{row.provider}")
-        suppress_many(connection, opt_outs(said, [Channel(row.channel)] if row.channel else list(Channel)))
+        suppress_many(connection, opt_outs(said, list(Channel)))
     verdict = "stop" if is_stop else "nothing"
     values = {"handled_at": now, "handled_by": who, "verdict": verdict, "text": None}
     connection.execute(_I.update().where(_I.c.id == review_id).values(**values))

@@ -148,12 +148,10 @@ _OUTCOME_KINDS = (ReceiptKind.ANSWERED.value, ReceiptKind.UNDELIVERED.value)  # 
 def _learn_address(connection: Connection, kind: ReceiptKind, receipt: Any, send: Any) -> None:
     match kind:
         case ReceiptKind.OPTED_OUT | ReceiptKind.COMPLAINED:
-            channels = [Channel(send.channel)] if kind is ReceiptKind.OPTED_OUT else list(Channel)
             opt_out_address(
                 connection,
                 None,
                 address_id=send.address_id,
-                channels=channels,
                 reason=kind.value,
                 source=f"receipt:{receipt.provider}",
                 at=receipt.at,

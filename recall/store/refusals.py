@@ -30,8 +30,6 @@ def learn(connection: Connection, send: Any, *, cause: Cause | None, code: str, 
                 connection,
                 None,
                 address_id=send.address_id,
-                channels=[channel],
-                reason="opted_out",
                 source=f"provider:{send.provider}",
                 at=now,
             )

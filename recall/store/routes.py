@@ -19,6 +19,7 @@ from recall.store import schema
 
 _B, _S = schema.breakers, schema.senders
 BURST_SECONDS = 4  # a full bucket is what the sender takes in this time: design 5
+_CHUNKS_PER_SECOND = 4  # at most, of a sender that sends as fast as it may
 FAILURES_TO_OPEN = 3  # chunks in a row that nobody took
 _FIRST_PAUSE = MINUTE
 _LONGEST_PAUSE = 30 * MINUTE
@@ -88,10 +89,13 @@ def _take(
     levels = {row.sender: min(full, row.tokens + passed[row.sender] * per_second / SECOND) for row in healthy}
     sender = max(levels, key=lambda name: (levels[name], name))
     taken = min(want, int(levels[sender]))
+    least = min(want, max(per_second // _CHUNKS_PER_SECOND, 1))
+    if taken < least:  # else a busy sender would be fed message by message, with a transaction for each
+        again_at = now + int((least - levels[sender]) * SECOND / per_second) + 1
+        return Grant(Lane(provider, sender), 0, again_at)
     mine = (_S.c.provider == provider, _S.c.sender == sender)
     connection.execute(_S.update().where(*mine).values(tokens=levels[sender] - taken, refilled_at=now))
-    again_at = None if taken else now + int(SECOND / per_second) + 1
-    return Grant(Lane(provider, sender), taken, again_at, tokens=taken)
+    return Grant(Lane(provider, sender), taken, tokens=taken)
 
 
 def give_back(connection: Connection, granted: Grant, *, used: int) -> None:

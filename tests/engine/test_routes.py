@@ -102,7 +102,8 @@ def test_senders_share_the_load_and_nobody_gets_more_than_their_rate(scene: Scen
     first, second, third = ask(scene), ask(scene), ask(scene)
     assert {first.lane.sender, second.lane.sender} == {"+1", "+2"}
     assert (first.messages, second.messages, third.messages) == (40, 40, 0)
-    assert third.again_at == scene.now + SECOND // 10 + 1
+    assert third.again_at == scene.now + 2 * SECOND // 10 + 1, "in portions of a quarter of a second"
+    assert ask(scene, want=1).again_at == scene.now + SECOND // 10 + 1
     scene.later(SECOND)
     assert ask(scene).messages == 10
     scene.later(MINUTE)

@@ -57,7 +57,8 @@ def test_a_chinese_stop_by_sms_binds_the_phone(twilio: Door) -> None:
     twilio.scene.publish("  - {sms: come-back}\n")
     twilio.scene.add_user("u1", phone=PHONE)
     assert post(twilio, "/hooks/twilio_sms", payload("sms_reply")).status_code == 200
-    assert twilio.opted_out("u1") == CHANNEL_BIT[Channel.SMS]
+    assert twilio.opted_out("u1") & CHANNEL_BIT[Channel.SMS]
+    assert twilio.opted_out("u1") & CHANNEL_BIT[Channel.CALL]
     assert [row.meaning for row in twilio.rows(schema.inbound)] == ["stop"]
 
 

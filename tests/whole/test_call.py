@@ -101,13 +101,14 @@ def test_key_one_is_interest_and_the_journey_goes_on_with_it(whole: Whole, twili
     assert len(twilio.log) == 2
 
 
-def test_key_nine_binds_the_number_for_calls_at_once_and_by_the_journey_for_sms(whole: Whole, twilio: Twilio) -> None:
+def test_key_nine_binds_the_number_at_once_for_calls_and_sms(whole: Whole, twilio: Twilio) -> None:
     row = call(whole, twilio, "mei")
     whole.settle("lan", phone=NUMBERS["mei"])  # they share a number
     said = twilio.gathered(row, twilio.answered(row), Digits="9")
     assert "不会再给您拨打" in words_of(said)
     (number,) = [each for each in whole.rows(schema.addresses) if each.value == NUMBERS["mei"]]
-    assert number.opted_out == CHANNEL_BIT[Channel.CALL]  # before any run
+    assert number.opted_out & CHANNEL_BIT[Channel.CALL]  # before any run
+    assert number.opted_out & CHANNEL_BIT[Channel.SMS]
     assert twilio.ended(row).status_code == 200
     whole.go(15 * MINUTE)
     assert ended(whole, "mei") == "opted_out"
