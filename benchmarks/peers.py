@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.peers engine|batch|loop|tasks [--people 1000]
 
-All on PostgreSQL, one message per request over HTTP (`batch`: 500), answers at once. The peers ask a gate of their own in plain SQL:
-the same row locks and the same rules the seed touches (converted, opted out, unresponsive, caps, consent, eligible).
-They write the same send, contact state and next step. Missing there: windows, holdout, budgets, priorities, expiry,
-doubts, decisions, the caps of addresses.
+All on PostgreSQL, one message per request over HTTP (`batch`: 500), answers at once. The peers ask a gate of their own
+in plain SQL: the same row locks and the same rules the seed touches (converted, opted out, unresponsive, caps, consent,
+eligible). They write the same send, contact state and next step. Missing there: windows, holdout, budgets, priorities,
+expiry, doubts, decisions, the caps of addresses.
 """
 
 from __future__ import annotations
