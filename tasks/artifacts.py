@@ -16,8 +16,9 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
+from recall.clock import SECOND, elapsed_seconds
 from recall.measure.daily import COLUMNS, JourneyDay, day_told, read_untold_day, row_of
-from recall.measure.funnel import Line, funnel
+from recall.measure.funnel import Line, funnel, may_count, note_counted
 from tasks.edge import edge
 from tasks.setup import setup
 
@@ -35,13 +36,18 @@ async def show_summary(journey: str, lines: Sequence[Mapping[str, str | int]], w
 
 
 async def show_funnel(journey: str) -> None:
-    """How far the people of a journey got so far; on the first run of its day also how yesterday went."""
+    """How far the people of a journey got so far; on the first run of its day also how yesterday went.
+
+    It counts everybody who ever entered, which takes longer from year to year: so not after each run.
+    """
+    day = look_at_yesterday(journey)
+    if day is None and not may_count_funnel(journey):
+        return
     key, lines = f"recall-{journey}-funnel", [dict(line) for line in read_funnel(journey)]
     what = (
         f"**{journey}**, everybody who ever entered. Counts, not effect: who came back *because* of the journey is "
         "told by the holdout alone."
     )
-    day = look_at_yesterday(journey)
     if day is None:
         await acreate_table_artifact(key=key, table=lines, description=what)
         return
@@ -82,9 +88,21 @@ async def show_replay(journey: str, verdicts: Mapping[str, int], what: str) -> N
     await acreate_table_artifact(key=f"recall-{journey}-replay", table=table, description=f"**{journey}**: {what}")
 
 
-def read_funnel(journey: str) -> list[Line]:
+def may_count_funnel(journey: str) -> bool:
     with edge(f"{journey}: funnel"), setup().store.reading() as connection:
-        return funnel(connection, journey)
+        return may_count(connection, journey, now=setup().clock.now())
+
+
+def read_funnel(journey: str) -> list[Line]:
+    """Counts, and notes how long that took."""
+    began = elapsed_seconds()
+    with edge(f"{journey}: funnel"):
+        with setup().store.reading() as connection:
+            lines = funnel(connection, journey)
+        micros = int((elapsed_seconds() - began) * SECOND)
+        with setup().store.writing() as connection:
+            note_counted(connection, journey, now=setup().clock.now(), micros=micros)
+    return lines
 
 
 async def show_progress(journey: str, step: str, batches: int) -> UUID:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from journeys.journey import Stage
 from journeys.program import MessageNode, Program
 from journeys.words import SendState
-from recall.store.connect import Connection
+from recall.clock import Instant
+from recall.store.connect import Connection, read_fact, write_fact
 from recall.store.counts import (
     Entered,
     count_ends,
@@ -21,6 +22,7 @@ from recall.store.counts import (
 from recall.store.versions import current_version
 
 Line = dict[str, str | int]
+SHARE_OF_TIME = 100  # counting everybody who ever entered takes at most a hundredth of the time
 RECEIPTS = ("delivered", "opened", "clicked", "answered")
 
 
@@ -68,6 +70,20 @@ def funnel(connection: Connection, journey: str) -> list[Line]:
         *_goals(entered),
         _line("ended", sum(ends.values()), told(ends)),
     ]
+
+
+def may_count(connection: Connection, journey: str, *, now: Instant) -> bool:
+    """Whether it is time to count again: the longer the last count took, the later."""
+    return now >= int(read_fact(connection, _fact(journey)) or 0)
+
+
+def note_counted(connection: Connection, journey: str, *, now: Instant, micros: int) -> None:
+    """A count of this journey took so long."""
+    write_fact(connection, _fact(journey), str(now + SHARE_OF_TIME * micros))
+
+
+def _fact(journey: str) -> str:
+    return f"funnel-counts-again:{journey}"
 
 
 def told(counts: Mapping[str, int], before: str = "") -> str:

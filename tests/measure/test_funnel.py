@@ -10,7 +10,7 @@ from providers.faults import Fail, Fault, switch_fault
 from providers.outbox import Outbox
 from recall.clock import DAY, FixedClock, Instant
 from recall.engine.setup import Setup
-from recall.measure.funnel import funnel, told
+from recall.measure.funnel import funnel, may_count, note_counted, told
 from recall.settings import Settings
 from recall.store.connect import Store
 from recall.store.counts import doubts_by_journey
@@ -92,3 +92,12 @@ def test_declared_stages_count_who_did_the_event_after_entering(scene: Scene):
 def test_counts_are_told_with_the_greatest_first():
     assert told({"a": 1, "b": 12_000, "c": 1}, "left out: ") == "left out: b 12,000, a 1, c 1"
     assert told({}, "left out: ") == ""
+
+
+def test_the_longer_a_count_took_the_later_it_is_made_again(scene: Scene):
+    for micros in (1_000, 3_000_000):
+        with scene.store.writing() as connection:
+            note_counted(connection, "settled-30d", now=scene.now, micros=micros)
+            assert not may_count(connection, "settled-30d", now=scene.now + 99 * micros)
+            assert may_count(connection, "settled-30d", now=scene.now + 100 * micros)
+            assert may_count(connection, "another", now=scene.now)
