@@ -74,7 +74,7 @@ PLAN: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {
                                 ("outbox", "--to", EMAIL, "--channel", "sms")),
     ("inbox", "list"): ((),),
     ("inbox", "opt-out"): (("1",),),
-    ("inbox", "dismiss"): (("1",), (PHONE,)),
+    ("inbox", "dismiss"): (("1",), ("999",)),
     ("task", "list"): ((),),
     ("task", "export"): (("tasks.csv",), ("tasks.csv",)),
     ("task", "import"): (("tasks.csv",), ("users.csv",)),
