@@ -39,7 +39,7 @@ def table(result: Result) -> Iterator[str]:
     yield "| ratio | target | by wall | by CPU | rounds | |"
     yield "|---|---|---|---|---|---|"
     for name, ratio in result["ratios"].items():
-        mark = "" if ratio["met"] else "**missed**"
+        mark = "" if ratio["met"] else "not measured" if ratio["value"] is None else "**missed**"
         told = (_target(ratio["target"]), _told(ratio["value"]), _told(ratio["cpu"]), str(ratio["rounds"]), mark)
         yield f"| {name.replace('_', ' ')}: {result['about'][name]} | {' | '.join(told)} |"
 
