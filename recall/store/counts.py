@@ -36,7 +36,7 @@ def doubts_by_journey(connection: Connection) -> dict[str, int]:
     doubts = (
         select(_J.c.name, func.count())
         .join(_S, _S.c.journey_id == _J.c.id)
-        .where(_S.c.state == SendState.IN_DOUBT.value)
+        .where(schema.SENDS_OPEN, _S.c.state == SendState.IN_DOUBT.value)
         .group_by(_J.c.name)
     )
     return {name: count for name, count in connection.execute(doubts)}

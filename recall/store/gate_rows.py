@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Select, and_, bindparam, func, literal, null, select, text, tuple_
+from sqlalchemy import BigInteger, Connection, Select, and_, bindparam, func, literal, null, select, tuple_
 
 from recall.clock import Instant
 from recall.store import schema
 from recall.store.audience import Cutoffs
 from recall.store.bulk import among, ids_parameter
 from recall.store.gate_reasons import NOW, A, C, Case, E, S, U, frees_at, has_address, reason_column
-
-_SENDS_OPEN = text("sends.state in ('calling', 'in_doubt')")  # spelled as in the partial index
 
 
 class Row(NamedTuple):
@@ -112,7 +110,7 @@ def _has_open_send(of: Case) -> Any:
 
     Asked as a value, not as EXISTS: as a join, PostgreSQL would read every open send for every row.
     """
-    latest = select(func.max(schema.sends.c.gate_at)).where(schema.sends.c.enrolment_id == E.c.id, _SENDS_OPEN)
+    latest = select(func.max(schema.sends.c.gate_at)).where(schema.sends.c.enrolment_id == E.c.id, schema.SENDS_OPEN)
     return func.coalesce(latest.correlate(E).scalar_subquery(), 0) > NOW - of.policy.doubt_hold.micros
 
 

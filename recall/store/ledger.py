@@ -303,11 +303,11 @@ def _unpark(connection: Connection, send: Any, now: Instant) -> None:
 
 def stale_calls(connection: Connection, *, before: Instant, limit: int = 1000) -> list[Any]:
     """Sends whose process died between gate and record: `calling` since before this instant."""
-    old = select(_S).where(_S.c.state == SendState.CALLING.value, _S.c.gate_at < before)
+    old = select(_S).where(schema.SENDS_OPEN, _S.c.state == SendState.CALLING.value, _S.c.gate_at < before)
     return list(connection.execute(old.order_by(_S.c.gate_at).limit(limit)))
 
 
 def open_doubts(connection: Connection, *, limit: int = 10_000) -> list[Any]:
     """Every send in doubt, oldest first."""
-    doubtful = select(_S).where(_S.c.state == SendState.IN_DOUBT.value).order_by(_S.c.gate_at)
+    doubtful = select(_S).where(schema.SENDS_OPEN, _S.c.state == SendState.IN_DOUBT.value).order_by(_S.c.gate_at)
     return list(connection.execute(doubtful.limit(limit)))

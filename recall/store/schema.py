@@ -449,7 +449,6 @@ sends = Table(  # one row and one ref per (enrolment, step, channel, attempt gro
     Column("answer", Text),  # outcome of a call or task
     UniqueConstraint("enrolment_id", "step_id", "channel", "grp"),
 )
-_open = sends.c.state.in_(("calling", "in_doubt"))
 Index(
     "sends_open",
     sends.c.enrolment_id,
@@ -458,6 +457,12 @@ Index(
     sqlite_where=text("state in ('calling', 'in_doubt')"),
 )
 Index("sends_by_user", sends.c.user_id, sends.c.gate_at)
+Index(  # what guardrails look back on; rows come in the order of time, so that PostgreSQL need not list each of them
+    "sends_by_time",
+    sends.c.gate_at,
+    postgresql_using="brin",
+    postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+)
 
 decisions = Table(  # one row per change of reason
     "decisions",
@@ -606,6 +611,10 @@ Index(
     postgresql_where=text("meaning = 'review' and handled_at is null"),
     sqlite_where=text("meaning = 'review' and handled_at is null"),
 )
+
+
+# `calling` or `in_doubt`, spelled as `sends_open` spells it: SQLite takes no other spelling for the same.
+SENDS_OPEN = text("sends.state in ('calling', 'in_doubt')")
 
 
 def is_active(table: FromClause) -> ColumnElement[bool]:

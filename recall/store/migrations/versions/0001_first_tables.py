@@ -673,6 +673,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("enrolment_id", "step_id", "channel", "grp"),
         sa.UniqueConstraint("ref"),
     )
+    op.create_index(
+        "sends_by_time",
+        "sends",
+        ["gate_at"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    )
     op.create_index("sends_by_user", "sends", ["user_id", "gate_at"], unique=False)
     op.create_index(
         "sends_open",
