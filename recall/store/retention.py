@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, null, or_, select
 
 from journeys.policy import Retention
-from recall.clock import Instant
+from recall.clock import HOUR, Instant
 from recall.store import schema
 from recall.store.cases import policy_names
 from recall.store.connect import Store, read_fact, write_fact
@@ -40,6 +40,7 @@ class Rule:
     key: ColumnElement[Any]  # unique, walked in order
     where: ColumnElement[bool]
     blanks: tuple[str, ...] = ()  # columns that are emptied; none: the row goes
+    of: str = ""  # the policy, where each has its own
 
 
 def rules(connection: Connection, *, now: Instant) -> list[Rule]:
@@ -78,7 +79,7 @@ def _of_messages(by_policy: dict[str, Retention], now: Instant) -> Iterator[Rule
             settled = and_(_S.c.gate_at < cutoff, _S.c.state.not_in(("calling", "in_doubt")), closed)
             there = or_(_S.c.body.is_not(None), _S.c.link.is_not(None))
             mine = _S.c.policy_hash.in_(hashes)
-            yield Rule("bodies", cutoff, _S, _S.c.id, and_(settled, there, mine), ("body", "link"))
+            yield Rule("bodies", cutoff, _S, _S.c.id, and_(settled, there, mine), ("body", "link"), name)
         if kept.links is not None:
             cutoff = now - kept.links.micros
             of = exists().where(_S.c.ref == _L.c.ref, _S.c.policy_hash.in_(hashes), closed)
@@ -130,18 +131,61 @@ def count(connection: Connection, rule: Rule) -> int:
 
 def forget(store: Store, rule: Rule, *, batch: int = BATCH) -> int:
     """Forget what a rule names, looking at `batch` rows in each transaction; returns how many were forgotten."""
-    forgotten, last = 0, None
+    with store.reading() as connection:
+        walk = _begin(connection, rule)
+    forgotten, last = 0, walk.emptied
     while True:
         with store.writing() as connection:
             upto = _end_of_batch(connection, rule, last, batch)
             if upto is None:
+                _end(connection, rule, walk)
                 return forgotten
             overwrite_deleted(connection)
             within = rule.key <= upto if last is None else and_(rule.key > last, rule.key <= upto)
             if rule.what == "events":
                 _raise_floor(connection, rule.cutoff)
             forgotten += _forget_within(connection, rule, within)
+            walk.look_back(connection, rule, within, upto)
             last = upto
+
+
+@dataclass
+class _Walk:
+    """Where emptied rows stay, the next pass begins behind those: else each would read the whole ledger."""
+
+    emptied: int | None  # up to this key nothing is left
+    known: int  # rows up to this key were there at a pass an hour ago or more, and none is still being written
+    newest: int
+    cutoff: Instant  # when `newest` was the newest
+    goes_on: bool
+
+    def look_back(self, connection: Connection, rule: Rule, within: ColumnElement[bool], upto: Any) -> None:
+        """Whether nothing is left in this batch either, whatever policy it is under."""
+        self.goes_on = self.goes_on and upto <= self.known
+        if self.goes_on:
+            left = or_(*(rule.table.c[name].is_not(None) for name in rule.blanks))
+            self.goes_on = connection.execute(select(rule.key).where(within, left).limit(1)).first() is None
+        if self.goes_on:
+            self.emptied = upto
+
+
+def _begin(connection: Connection, rule: Rule) -> _Walk:
+    if not rule.blanks:
+        return _Walk(None, -1, -1, 0, goes_on=False)
+    emptied, known, cutoff = map(int, (read_fact(connection, _fact(rule)) or "-1 -1 0").split())
+    if rule.cutoff < cutoff + HOUR:
+        return _Walk(emptied, -1, known, cutoff, goes_on=False)
+    newest = connection.execute(select(func.max(rule.key))).scalar()
+    return _Walk(emptied, known, -1 if newest is None else newest, rule.cutoff, goes_on=True)
+
+
+def _end(connection: Connection, rule: Rule, walk: _Walk) -> None:
+    if rule.blanks:
+        write_fact(connection, _fact(rule), f"{walk.emptied} {walk.newest} {walk.cutoff}")
+
+
+def _fact(rule: Rule) -> str:
+    return f"emptied:{rule.table.name}:{rule.of}"
 
 
 def _end_of_batch(connection: Connection, rule: Rule, last: Any, batch: int) -> Any:

@@ -169,3 +169,22 @@ def test_the_reconciler_forgets_once_a_day_and_never_in_a_simulation(old: Scene)
     with old.store.writing() as connection:
         write_fact(connection, "simulated", "false")
     assert reconcile(old.setup).forgotten == 1
+
+
+def test_the_next_pass_begins_behind_the_texts_that_are_gone(old: Scene) -> None:
+    """Seen by putting a text back where nobody looks any more, as nothing of ours ever does."""
+    passes = []
+    for _ in range(3):
+        old.later(DAY)
+        passes.append(forget_old(old.store, rejects(old), now=old.now, who="ada")["bodies"])
+        with old.store.writing() as connection:
+            connection.execute(schema.sends.update().values(body="put back"))
+    assert passes == [1, 1, 0]  # the second pass saw it empty of all that the first had known
+
+
+def test_a_text_that_must_stay_keeps_the_next_pass_from_beginning_behind_it(old: Scene) -> None:
+    with old.store.writing() as connection:
+        connection.execute(schema.enrolments.update().values(goal_until=old.now + 3 * DAY))
+    for forgotten in (0, 0, 1):
+        old.later(DAY)
+        assert forget_old(old.store, rejects(old), now=old.now, who="ada")["bodies"] == forgotten
