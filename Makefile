@@ -68,6 +68,9 @@ demo: $(READY) ## the main job on simulated people: find, send, wait, measure
 up: $(READY) ## Prefect server, worker and web on this machine
 	$(RUN)/recall up
 
+up-cluster: $(READY) ## the same as on several machines: PostgreSQL, a server with a password, three workers
+	$(RUN)/recall up --cluster
+
 # Universal: one lock for every Python from 3.11 on. No index, host or path in it: it installs from any registry.
 LOCK := uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet -o requirements.lock
 

@@ -1,0 +1,171 @@
+"""Do several workers share one run of one journey, behind a password, and is nothing left when it is stopped?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from providers.faults import Fault, switch_fault
+from providers.outbox import accepted_log
+from recall.cli.cluster import own_server
+from recall.clock import FixedClock
+from recall.engine.setup import Setup
+from recall.settings import load
+from recall.store.connect import confirm_address_key, open_store, write_fact
+from recall.store.migrations import migrate
+from tests.conftest import ADDRESS_KEY
+from tests.engine.conftest import Scene
+from tests.flows.conftest import NOW
+
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+
+LANES, CHUNK, LATENCY_MS = 3, 8, 700
+USERS = [f"w{n:03d}" for n in range(60 * CHUNK)]  # a lane alone would need 42 s; workers ask each second
+WORKERS = ("worker-1", "worker-2", "worker-3")
+
+
+@dataclass
+class Cluster:
+    """A `recall up --cluster` that runs."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    said: dict[str, Any]
+
+    def ask(self, method: str, path: str, **body: Any) -> Any:
+        """One request of somebody who knows the password."""
+        user, _, password = self.password_file.read_text().strip().partition(":")
+        url = f"{self.said['api']}{path}"
+        answer = httpx.request(method, url, json=body or None, auth=(user, password), timeout=120)
+        answer.raise_for_status()
+        return answer.json()
+
+    @property
+    def password_file(self) -> Path:
+        return Path(self.said["password_file"])
+
+    def workers_of(self, runs: list[str]) -> set[str]:
+        """Which workers started these flow runs, by their own logs."""
+        logs = {name: (self.folder / "var" / "prefect" / f"{name}.log").read_text() for name in WORKERS}
+        return {name for name, log in logs.items() for run in runs if f"submitting flow run '{run}'" in log}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not below pytest's own folder: as root, PostgreSQL runs as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="recall-cluster-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """A cluster whose one journey has three lanes and everybody due, and whose provider is slow."""
+    with own_server(folder / "var") as url:
+        fill(folder, url)
+    environment = {
+        **os.environ,
+        "RECALL_PROJECT_DIR": str(folder),
+        "RECALL_ADDRESS_KEY": ADDRESS_KEY,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_LEVEL": "INFO",  # workers then say which runs they start
+    }
+    command = [sys.executable, "-m", "recall.cli.main", "up", "--cluster", "--port", "0", "--limit", "6", "--json"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield Cluster(process, folder, json.loads(process.stdout.readline()))
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(120)
+        process.stdout.close()
+
+
+def fill(folder: Path, url: str) -> None:
+    settings = load(project_dir=folder, address_key=ADDRESS_KEY, database_url=url)
+    store, clock = open_store(settings), FixedClock(NOW)
+    migrate(store.engine)
+    confirm_address_key(store)
+    scene = Scene(store, clock, Setup(store, {}, clock, settings.var_dir / "spool"), settings.var_dir / "outbox")
+
+    def slowly(content: dict[str, Any]) -> None:
+        content["routes"]["push"]["per_second"] = CHUNK // 4
+
+    version = scene.publish(name="wide", more=f'run: "0 0 1 1 *"\nlanes: {LANES}', policy=slowly)
+    with store.writing() as connection:
+        write_fact(connection, "simulated", "true")
+        write_fact(connection, "virtual_now", str(NOW))
+    for user in USERS:
+        scene.add_user(user)
+    scene.enrol(version, *USERS)
+    switch_fault(scene.outbox, Fault(latency_ms=LATENCY_MS))
+    store.close()
+
+
+def test_three_workers_share_one_run_behind_a_password_and_ctrl_c_leaves_nothing(cluster: Cluster):
+    assert_strangers_stay_outside(cluster)
+    deployment = cluster.ask("GET", "/deployments/name/journey-run/wide")["id"]
+    run = cluster.ask("POST", f"/deployments/{deployment}/create_flow_run", parameters={})["id"]
+    done = await_end(cluster, run)
+    assert done["state_type"] == "COMPLETED", done["state"]["message"]
+    assert sorted(line.user for line in accepted_log(cluster.folder / "var" / "outbox")) == USERS  # each once
+    lanes = cluster.ask("POST", "/flow_runs/filter", flows={"name": {"any_": ["journey-lane"]}})
+    sent = {lane["id"]: int(re.findall(r"accepted (\d+)|$", lane["state"]["message"])[0] or 0) for lane in lanes}
+    assert (len(sent), sum(sent.values())) == (LANES, len(USERS))
+    assert len(cluster.workers_of([lane for lane, messages in sent.items() if messages])) > 1, sent
+    assert_ctrl_c_leaves_nothing(cluster)
+
+
+def assert_strangers_stay_outside(cluster: Cluster) -> None:
+    api = cluster.said["api"]
+    for path in ("/admin/version", "/deployments/name/journey-run/wide"):
+        assert httpx.get(f"{api}{path}").status_code == 401
+    assert httpx.get(f"{api}/admin/version", auth=("recall", "guessed")).status_code == 401
+    assert cluster.ask("GET", "/admin/version")
+    assert cluster.password_file.stat().st_mode & 0o077 == 0
+    assert {each.laddr.ip for each in listening(cluster)} == {"127.0.0.1"}
+
+
+def listening(cluster: Cluster) -> list[Any]:
+    family = psutil.Process(cluster.process.pid).children(recursive=True)
+    family.append(postgresql(cluster))
+    return [each for child in family for each in child.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+
+
+def postgresql(cluster: Cluster) -> psutil.Process:
+    pid = (cluster.folder / "var" / "postgresql" / "postmaster.pid").read_text().splitlines()[0]
+    return psutil.Process(int(pid))
+
+
+def await_end(cluster: Cluster, run: str) -> Any:
+    until = time.monotonic() + 300
+    while (found := cluster.ask("GET", f"/flow_runs/{run}"))["state_type"] in ("SCHEDULED", "PENDING", "RUNNING"):
+        assert time.monotonic() < until, found["state"]
+        time.sleep(0.5)
+    return found
+
+
+def assert_ctrl_c_leaves_nothing(cluster: Cluster) -> None:
+    family = psutil.Process(cluster.process.pid).children(recursive=True)
+    assert len(family) > len(WORKERS)
+    family.append(postgresql(cluster))
+    cluster.process.send_signal(signal.SIGINT)
+    assert cluster.process.wait(90) == 0
+    left = [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert left == []  # a zombie is dead, and waits for whoever adopted it
