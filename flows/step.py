@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingResult
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -61,9 +62,19 @@ async def run_steps(journey: str, due: Sequence[Due]) -> list[StepDone]:
         if not may_claim():
             break
         state = await run_step(journey, step.step, step.channel, step.version, step.batches, return_state=True)
-        found = await state.aresult(raise_on_failure=False)
-        done.append(found if isinstance(found, StepDone) else StepDone(step.step, step.channel, failure=str(found)))
+        done.append(await to_done(state, step))
     return done
+
+
+async def to_done(state: State[Any], step: Due) -> StepDone:
+    """What a step's subflow came to. A busy server may be told the same end twice; to the second time it answers
+    with its own copy of the state, which has our words and not our data (prefect 3.8.8).
+    """
+    try:
+        found: object = await state.aresult(raise_on_failure=False)
+    except MissingResult:
+        return StepDone(step.step, step.channel, said=state.message or "done")
+    return found if isinstance(found, StepDone) else StepDone(step.step, step.channel, failure=str(found))
 
 
 @flow(

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.states import Completed, Failed
 
 from flows.approve import run_approve
 from flows.enrol import run_enrol
 from flows.intake import run_intake
 from flows.reconcile import run_reconcile
 from flows.replay import run_replay
+from flows.step import to_done
 from journeys.words import SendState
 from providers.faults import Fail, Fault, switch_fault
 from recall.clock import DAY
@@ -22,6 +24,7 @@ from recall.store import schema
 from recall.store.controls import read_controls
 from tasks.edge import edge
 from tasks.retrying import pauses, worth_retrying
+from tasks.turn import Due
 from tests.engine.conftest import Scene
 
 PHONE = "+8613912345678"
@@ -111,6 +114,13 @@ def test_a_file_is_read_once_and_rejects_are_said(prefect_server: None, scene: S
 def test_only_files_of_the_project_are_read(prefect_server: None, scene: Scene, path: str):
     with pytest.raises(Misconfigured, match="project folder"):
         asyncio.run(run_intake(kind="users", path=path))
+
+
+def test_a_state_that_comes_back_from_the_server_without_our_data_is_no_failure():
+    due = Due("push-1", "push", version=1, users=3, batches=1)
+    done = asyncio.run(to_done(Completed(message="accepted 3"), due))
+    assert (done.failure, done.text) == ("", "accepted 3")
+    assert asyncio.run(to_done(Failed(message="push-1: outbox is away"), due)).failure.endswith("outbox is away")
 
 
 # --- the edge -----------------------------------------------------------------------------------------------
