@@ -76,7 +76,8 @@ def _of_messages(by_policy: dict[str, Retention], now: Instant) -> Iterator[Rule
         closed = ~exists().where(_E.c.id == _S.c.enrolment_id, _is_open(now))
         if kept.bodies is not None:
             cutoff = now - kept.bodies.micros
-            settled = and_(_S.c.gate_at < cutoff, _S.c.state.not_in(("calling", "in_doubt")), closed)
+            # Batches are ranges of ids: no other index is to tempt SQLite.
+            settled = and_(_S.c.gate_at + 0 < cutoff, _S.c.state.not_in(("calling", "in_doubt")), closed)
             there = or_(_S.c.body.is_not(None), _S.c.link.is_not(None))
             mine = _S.c.policy_hash.in_(hashes)
             yield Rule("bodies", cutoff, _S, _S.c.id, and_(settled, there, mine), ("body", "link"), name)
