@@ -17,7 +17,7 @@ from flows.step import StepDone, run_steps
 from recall.clock import SECOND
 from recall.engine.run import CLAIM_FOR
 from tasks.started import begin
-from tasks.turn import Due, turn
+from tasks.turn import turn
 
 LANE_FLOW = "journey-lane"
 PATIENCE_SECONDS = 2 * CLAIM_FOR / SECOND  # a lane stops claiming after CLAIM_FOR; it may have started late
@@ -28,7 +28,7 @@ LaneNumber = Annotated[int, Field(ge=1, le=64)]
 
 @flow(name=LANE_FLOW, flow_run_name=lane_run, persist_result=False)
 async def run_lane(journey: str, lane: LaneNumber = 1, lanes: LaneNumber = 1) -> State[None]:
-    """Take one share of the batches that are due in a journey.
+    """Take batches of what is due in a journey, until nobody is: a lane that is quicker takes more.
 
     Args:
         journey: Id of a published journey.
@@ -36,16 +36,11 @@ async def run_lane(journey: str, lane: LaneNumber = 1, lanes: LaneNumber = 1) ->
         lanes: How many lanes there are.
     """
     begin()
-    done = await run_steps(journey, [_share(due, lanes) for due in turn(journey).due])
+    done = await run_steps(journey, turn(journey).due)
     what = "; ".join(f"{step.step}: {step.failure or step.text}" for step in done) or "nobody was due any more"
     if any(step.failure for step in done):
         return Failed(message=what)
     return Completed(message=what)
-
-
-def _share(due: Due, lanes: int) -> Due:
-    """As many batches as one lane of so many needs to take."""
-    return Due(due.step, due.channel, due.version, due.users, -(-due.batches // lanes))
 
 
 async def run_lanes(journey: str, lanes: int) -> list[StepDone]:

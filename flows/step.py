@@ -37,9 +37,11 @@ class StepDone:
     blocked: str = ""  # the reason that held the whole step back
     failure: str = ""  # what is wrong; "" = nothing
     said: str = ""  # a lane's own words, in place of counts
+    emptied: bool = False  # a batch found nobody: who was due is sent to, or held by another worker right now
 
     def add(self, sent: Sent) -> None:
         self.batches += 1
+        self.emptied = self.emptied or not (sent.counts or sent.blocked)
         self.blocked = self.blocked or sent.blocked
         for name, count in sent.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
@@ -51,8 +53,8 @@ class StepDone:
 
     @property
     def is_over(self) -> bool:
-        """No further batch makes sense: the provider is away, or the whole step is held back."""
-        return bool(self.failure or self.blocked)
+        """No further batch makes sense: the provider is away, the whole step is held back, or nobody is left."""
+        return bool(self.failure or self.blocked or self.emptied)
 
 
 async def run_steps(journey: str, due: Sequence[Due]) -> list[StepDone]:
@@ -98,6 +100,8 @@ async def run_step(journey: str, step: str, channel: str, version: int, batches:
                 await move_progress(bar, journey, step, done=done.batches, batches=batches)
 
     await asyncio.gather(*(send_on() for _ in range(side_by_side)))
+    if done.emptied:
+        await move_progress(bar, journey, step, done=batches, batches=batches)
     _tell(journey, done)
     if done.failure:
         return Failed(message=f"{step}: {done.failure}", data=done)

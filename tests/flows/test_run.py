@@ -11,6 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 
+import flows.step
 from flows.run import run_journey
 from journeys.words import Channel
 from providers.base import Outbound, SendResult
@@ -134,6 +135,25 @@ def test_batches_side_by_side_send_to_everybody_once(
     monkeypatch.setattr("recall.engine.run.MAX_BATCH", 5)  # six batches are started; each takes what is still due
     assert run().message == "push-1: accepted 30"
     assert sorted(scene.sent()) == sorted((user, "push") for user in users)
+    assert asyncio.run(artifact("recall-settled-30d-progress")) == 100.0
+
+
+def test_a_batch_that_finds_nobody_is_the_last(prefect_server: None, scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    """A lane is offered all batches; it stops when the others were quicker."""
+    version, batches = scene.publish(), list[int]()
+    for n in range(12):
+        scene.add_user(f"u{n}")
+    scene.enrol(version, *(f"u{n}" for n in range(12)))
+    monkeypatch.setattr("recall.engine.run.MAX_BATCH", 1)  # twelve batches are offered; the first takes everybody
+
+    async def counting(journey: str, done: Any, version: int, number: int) -> None:
+        batches.append(number)
+        await send(journey, done, version, number)
+
+    send = flows.step._send
+    monkeypatch.setattr("flows.step._send", counting)
+    assert run().message == "push-1: accepted 12"
+    assert batches == [1, 2]
     assert asyncio.run(artifact("recall-settled-30d-progress")) == 100.0
 
 
