@@ -135,14 +135,14 @@ def _is_open(row: Any, now: Instant) -> bool:
 
 def note_failure(connection: Connection, provider: str, *, why: str, now: Instant) -> bool:
     """A whole chunk was not taken; after some in a row the breaker opens, each time for longer."""
-    row = connection.execute(select(_B).where(_B.c.provider == provider).with_for_update()).first()
-    failures = 1 if row is None else row.failures + 1
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    first = insert(_B).values(provider=provider, failures=0, why=why).on_conflict_do_nothing()
+    connection.execute(first)  # two workers may fail in the same moment
+    row = connection.execute(select(_B).where(_B.c.provider == provider).with_for_update()).one()
+    failures = row.failures + 1
     pause = min(_FIRST_PAUSE * 2 ** max(failures - FAILURES_TO_OPEN, 0), _LONGEST_PAUSE)
     values = {"failures": failures, "why": why, "open_until": now + pause if failures >= FAILURES_TO_OPEN else None}
-    if row is None:
-        connection.execute(_B.insert().values(provider=provider, **values))
-    else:
-        connection.execute(_B.update().where(_B.c.provider == provider).values(**values))
+    connection.execute(_B.update().where(_B.c.provider == provider).values(**values))
     return failures >= FAILURES_TO_OPEN
 
 

@@ -150,7 +150,7 @@ def publish(store: Store, now: Instant) -> None:
 
 PAIRS = [
     pytest.param("sqlite", CDNOW, id="sqlite cdnow"),
-    pytest.param("postgresql", RETAIL, id="postgresql retail"),
+    pytest.param("postgresql", RETAIL, id="postgresql retail", marks=pytest.mark.slow),
     pytest.param("sqlite", RETAIL, id="sqlite retail", marks=pytest.mark.slow),
     pytest.param("postgresql", CDNOW, id="postgresql cdnow", marks=pytest.mark.slow),
 ]

@@ -12,8 +12,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, suppress
 from enum import Enum, auto
+from hashlib import sha256
+from itertools import count, islice
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -22,6 +25,7 @@ from journeys.words import Cause, Channel, Outcome, ReceiptKind
 from providers.base import Outbound, SendResult
 from providers.outbox import Outbox
 from recall.clock import DAY, HOUR, MINUTE, FixedClock
+from recall.engine import calling, send
 from recall.engine.enrol import enrol
 from recall.engine.reconcile import reconcile
 from recall.engine.replay import Wanted, replay
@@ -99,7 +103,12 @@ class Life(RuleBasedStateMachine):
         self.clock = FixedClock(START)
         self.provider = Moody(folder / "outbox", clock=self.clock)
         self.store = Store(engine, b"a key that is only used in tests")
-        setup = Setup(self.store, {"outbox": self.provider}, self.clock, folder / "spool")
+        # Nothing may depend on chance or on how busy the machine is: a sequence is the same whenever it is lived.
+        self.refs = (sha256(str(number).encode()).hexdigest()[:24] for number in count())
+        patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        for room in (calling, send):
+            patch.setattr(room, "elapsed_seconds", lambda: 0.0)
+        setup = Setup(self.store, {"outbox": self.provider}, self.clock, folder / "spool", refs=self.new_refs)
         self.scene = Scene(self.store, self.clock, setup, folder / "outbox")
         self.versions = {name: self.scene.publish(steps, name=name) for name, steps in JOURNEYS.items()}
         for number, name in enumerate(USERS):
@@ -109,6 +118,9 @@ class Life(RuleBasedStateMachine):
             self.settles_a_loan(name, 40)
         self.lets_people_in()
         self.switched: set[tuple[ControlKind, str]] = set()
+
+    def new_refs(self, wanted: int) -> list[str]:
+        return list(islice(self.refs, wanted))
 
     def teardown(self) -> None:
         if hasattr(self, "stack"):
