@@ -139,7 +139,7 @@ def note_failure(connection: Connection, provider: str, *, why: str, now: Instan
     first = insert(_B).values(provider=provider, failures=0, why=why).on_conflict_do_nothing()
     connection.execute(first)  # two workers may fail in the same moment
     row = connection.execute(select(_B).where(_B.c.provider == provider).with_for_update()).one()
-    failures = row.failures + 1
+    failures: int = row.failures + 1
     pause = min(_FIRST_PAUSE * 2 ** max(failures - FAILURES_TO_OPEN, 0), _LONGEST_PAUSE)
     values = {"failures": failures, "why": why, "open_until": now + pause if failures >= FAILURES_TO_OPEN else None}
     connection.execute(_B.update().where(_B.c.provider == provider).values(**values))
