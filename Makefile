@@ -8,7 +8,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test long audit faults faults-full bench bench-full bench-guard check format demo up up-cluster lock migration clean
+.PHONY: help setup test long audit faults faults-full bench bench-full bench-guard soak check format demo up up-cluster lock migration clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ bench-full: $(READY) ## the same with a million people; takes hours and 50 GB
 
 bench-guard: $(READY) ## does the gate stay proportional, and an idle run free? counts work, not time; a minute
 	$(RUN)/python -m benchmarks.guard
+
+soak: $(READY) ## 200 virtual days on one store of each kind: does time or memory grow? half an hour
+	$(RUN)/python -m benchmarks.soak --store sqlite --days 200
+	$(RUN)/python -m benchmarks.soak --store postgresql --days 200 --prefect 20
 
 check: $(READY) ## format, lint, types, the rules of the house
 	$(RUN)/ruff format --check .
