@@ -456,6 +456,12 @@ Index(
     postgresql_where=text("state in ('calling', 'in_doubt')"),
     sqlite_where=text("state in ('calling', 'in_doubt')"),
 )
+Index(  # the worklist of people of ours
+    "sends_tasks",
+    sends.c.id,
+    postgresql_where=text("channel = 'task' and answered_at is null and undelivered_at is null"),
+    sqlite_where=text("channel = 'task' and answered_at is null and undelivered_at is null"),
+)
 Index("sends_by_user", sends.c.user_id, sends.c.gate_at)
 Index(  # what guardrails look back on; rows come in the order of time, so that PostgreSQL need not list each of them
     "sends_by_time",
@@ -615,6 +621,7 @@ Index(
 
 # `calling` or `in_doubt`, spelled as `sends_open` spells it: SQLite takes no other spelling for the same.
 SENDS_OPEN = text("sends.state in ('calling', 'in_doubt')")
+SENDS_TASKS = text("sends.channel = 'task' and sends.answered_at is null and sends.undelivered_at is null")  # the same
 
 
 def is_active(table: FromClause) -> ColumnElement[bool]:

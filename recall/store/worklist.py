@@ -83,11 +83,9 @@ def _waiting(after: int) -> Select[Any]:
         .join(_N, (_N.c.version_id == _S.c.version_id) & (_N.c.step_id == _S.c.step_id))
         .where(
             _S.c.id > after,
-            _S.c.channel == Channel.TASK.value,
+            schema.SENDS_TASKS,
             _S.c.state == SendState.ACCEPTED.value,
             _S.c.body.is_not(None),
-            _S.c.answered_at.is_(None),
-            _S.c.undelivered_at.is_(None),
             ~told.exists(),
         )
         .order_by(_S.c.id)

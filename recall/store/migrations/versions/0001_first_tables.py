@@ -690,5 +690,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("state in ('calling', 'in_doubt')"),
         sqlite_where=sa.text("state in ('calling', 'in_doubt')"),
     )
+    op.create_index(
+        "sends_tasks",
+        "sends",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("channel = 'task' and answered_at is null and undelivered_at is null"),
+        sqlite_where=sa.text("channel = 'task' and answered_at is null and undelivered_at is null"),
+    )
     # end of draft
     op.execute("insert into addresses (id, kind, hash) values (0, 'none', '')")
