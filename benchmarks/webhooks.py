@@ -180,8 +180,8 @@ def settle(store: Store, people: int) -> None:
     now = SystemClock().now()
     common = (version.journey_id, version.id, 0, 9, "sms", "accepted", "twilio_sms", now, "h", "p", now, now)
     columns = (
-        "journey_id", "version_id", "step_id", "grp", "channel", "state", "provider", "gate_at", "body_hash", "policy_hash",
-        "due_at", "first_due_at", "id", "ref", "enrolment_id", "user_id", "address_id",
+        "journey_id", "version_id", "step_id", "grp", "channel", "state", "provider", "gate_at", "body_hash",
+        "policy_hash", "due_at", "first_due_at", "id", "ref", "enrolment_id", "user_id", "address_id",
     )  # fmt: skip
     with store.writing() as connection:
         insert_rows(
