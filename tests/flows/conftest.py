@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,11 +141,22 @@ def up(tmp_path_factory: pytest.TempPathFactory, _migrated_file: Path) -> Iterat
     finally:
         family = up.family()
         process.send_signal(signal.SIGTERM)
-        code, left = process.wait(60), [child for child in family if child.is_running()]
+        code, left = process.wait(60), alive(family)
         if process.stdout is not None:
             process.stdout.close()
         scene.store.close()
     assert (code, left) == (0, [])  # Ctrl-C leaves no process behind
+
+
+def alive(family: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Who is still there after a while; a zombie is dead, and waits for whoever adopted it."""
+    _, left = psutil.wait_procs(family, timeout=3)
+    found = []
+    for each in left:
+        with suppress(psutil.NoSuchProcess):
+            if each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
 
 
 def _scene(settings: Settings) -> Scene:

@@ -30,7 +30,7 @@ from recall.store.connect import confirm_address_key, open_store, write_fact
 from recall.store.migrations import migrate
 from tests.conftest import ADDRESS_KEY
 from tests.engine.conftest import Scene
-from tests.flows.conftest import NOW
+from tests.flows.conftest import NOW, alive
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
@@ -167,5 +167,4 @@ def assert_ctrl_c_leaves_nothing(cluster: Cluster) -> None:
     family.append(postgresql(cluster))
     cluster.process.send_signal(signal.SIGINT)
     assert cluster.process.wait(90) == 0
-    left = [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-    assert left == []  # a zombie is dead, and waits for whoever adopted it
+    assert alive(family) == []
