@@ -104,9 +104,9 @@ def funnel(name: str, stages: Sequence[tuple[str, float, int | None]], *, axis: 
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(axis)
         if aims:
-            axes.legend(frameon=False, loc="lower right", fontsize=11.5)
+            axes.legend(frameon=False, fontsize=11.5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
-    return _drawn(name, 5.6, 1.1 + 0.4 * len(stages), draw)
+    return _drawn(name, 5.6, 1.4 + 0.4 * len(stages), draw)
 
 
 def lifecycle(
