@@ -14,8 +14,9 @@ from types import TracebackType
 from journeys.words import Cause
 from providers.base import SendResult
 from recall.clock import elapsed_seconds
-from recall.engine.calling import call_chunk, put_back
+from recall.engine.calling import call_chunk
 from recall.engine.setup import Setup
+from recall.engine.untouched import put_back
 from recall.store.gate import Gate
 from recall.store.gate_pass import Passed
 

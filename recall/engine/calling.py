@@ -14,11 +14,12 @@ from recall.engine.confirming import confirm_chunk
 from recall.engine.dispatch import Called
 from recall.engine.setup import Setup
 from recall.engine.spool import spool
+from recall.engine.untouched import put_back
 from recall.errors import ChannelDown, StoreBusy, Transient
 from recall.store.gate import Gate
 from recall.store.gate_pass import Call, Passed
 from recall.store.gate_rows import Row
-from recall.store.ledger import Answer, outage, settle
+from recall.store.ledger import Answer, settle
 from recall.store.policies import live_policies
 from recall.store.routes import Lane, note_failure, note_success, reassign, slow_down
 
@@ -167,12 +168,6 @@ def _note(setup: Setup, lane: Lane, called: Called, *, is_probe: bool) -> None:
             slow_down(connection, lane, until=until, why=f"throttled ({throttled[0].code})")
         if is_probe:
             note_success(connection, lane.provider)
-
-
-def put_back(setup: Setup, refs: Sequence[str]) -> None:
-    """Make messages due again whose bytes never left, as this very process knows; their attempt is not spent."""
-    with setup.store.writing() as connection:
-        outage(connection, refs, live_policies(connection), now=setup.clock.now())
 
 
 def _stop(setup: Setup, gate: Gate, called: Called, provider: str) -> None:

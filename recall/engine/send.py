@@ -16,8 +16,8 @@ from journeys.words import Outcome, Reason
 from providers.base import SendResult
 from recall.clock import SECOND, Instant, elapsed_seconds
 from recall.engine.caller import Caller
-from recall.engine.calling import put_back
 from recall.engine.setup import Setup
+from recall.engine.untouched import put_back
 from recall.errors import StoreBusy, Transient
 from recall.store.call_times import add_call_times
 from recall.store.cases import GatePass, gate_passes
