@@ -23,7 +23,8 @@ from benchmarks.stub import running
 from benchmarks.written import opened
 from journeys.compile import compile_journey
 from journeys.loader import read_journey
-from journeys.templates import Rendered, Renderer, load_template
+from journeys.rendering import Rendered, Renderer
+from journeys.templates import load_template
 from journeys.words import Channel
 
 _TEXT = "【示例金融】您的借款已结清，额度仍可使用，可登录App查看。拒收请回复R"

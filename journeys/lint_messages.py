@@ -11,7 +11,8 @@ from journeys.policy import DayWindows, Policy
 from journeys.problems import did_you_mean
 from journeys.spans import Span
 from journeys.steps import Place, each_step
-from journeys.templates import Template, names_in
+from journeys.template_syntax import names_in
+from journeys.templates import Template
 from journeys.values import clock_text
 from journeys.windows import common_spans
 from journeys.words import Channel

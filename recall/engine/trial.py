@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from journeys.program import Program
-from journeys.templates import BUILT_IN, Renderer, RenderFailed, check_texts, load_template
+from journeys.rendering import Renderer, RenderFailed
+from journeys.template_syntax import BUILT_IN
+from journeys.templates import check_texts, load_template
 from journeys.words import ADDRESS_OF, CHANNEL_BIT, AddressKind, Channel
 from providers.base import Address, Content, Outbound, Provider, SendResult
 from recall.clock import MINUTE, Instant

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from journeys.durations import local_to_instant
-from journeys.templates import Rendered, Renderer, RenderFailed
+from journeys.rendering import Rendered, Renderer, RenderFailed
 from journeys.windows import WindowRules, is_open, next_open, window_rules
 from journeys.words import ACTION_OF, Action, Channel, Holdout, Reason
 from recall.clock import DAY, HOUR, Instant, slot_up
