@@ -81,7 +81,7 @@ LOCK := uv pip compile pyproject.toml --extra dev --universal --generate-hashes 
 lock: $(READY) ## upgrade every pinned dependency
 	$(RUN)/$(LOCK) --upgrade
 
-migration: $(READY) ## print what schema.py has and the migrations lack
+migration: $(READY) ## print what recall/store/schema has and the migrations lack
 	$(RUN)/python -m recall.store.migrations.draft
 
 clean: ## remove caches and .venv; data in var/ stays

@@ -44,7 +44,7 @@ max_connections = 200
 """
 _SEEDED_BY = (
     "benchmarks/seed.py",
-    "recall/store/schema.py",
+    *sorted((ROOT / "recall/store/schema").glob("*.py")),
     "journeys/policy.py",
     "journeys/program.py",
     "journeys/policies/cn-consumer-finance.yaml",

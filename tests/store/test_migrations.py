@@ -1,4 +1,4 @@
-"""Do the migrations give exactly the tables of schema.py, on both stores?"""
+"""Do the migrations give exactly the tables of the schema, on both stores?"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from recall.store import connect, schema
 from recall.store.migrations import migrate
 
 _FIRST = Path(__file__).parent / "versions" / "0001_first_tables.py"
-_BETWEEN = re.compile(r"(?<=    # drafted from schema.py\n).*(?=    # end of draft\n)", re.DOTALL)
+_BETWEEN = re.compile(r"(?<=    # drafted from the schema\n).*(?=    # end of draft\n)", re.DOTALL)
 
 
 def draft(engine: Engine) -> str:

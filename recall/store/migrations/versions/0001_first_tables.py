@@ -17,7 +17,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Create everything."""
-    # drafted from schema.py
+    # drafted from the schema
     op.create_table(
         "addresses",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
