@@ -31,7 +31,7 @@ from multidict import MultiDict
 from twilio.request_validator import RequestValidator
 
 from benchmarks.opt_out_people import ACCOUNT, CHANNELS, JOURNEYS, PER_SECOND, SENDER, TOKEN, environment_of, fill
-from benchmarks.webhooks import database, served
+from benchmarks.served import database, served
 
 LAW_SECONDS = 15.0
 MOST_ROUNDS = 5

