@@ -15,7 +15,7 @@ from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
 from journeys.journey import Journey, Message
-from journeys.loader import OUTCOME_WORDS
+from journeys.journey_forms import OUTCOME_WORDS
 from journeys.policy import DayWindows, Policy
 from journeys.rules import Rule
 from journeys.scenarios import ScenarioFile
