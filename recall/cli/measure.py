@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from recall.cli.context import App, pass_app
-from recall.cli.output import table
+from recall.cli.measured import arms_table, caps_table, contacts_table, hazard_data, judged, ratio_line
 from recall.errors import BadFile, Misconfigured, Problem
 
 if TYPE_CHECKING:
-    from recall.measure.experiment import Comparison
-    from recall.measure.ratio import SampleRatio
-    from recall.measure.sides import Interval
+    from recall.measure.sides import Side
 
 PERSON_NEEDED = 1
 _file = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -89,14 +87,7 @@ def arms(
     wanted = [arm, goal, *(name for name in (value, cost) if name)]
     with _rows(file, wanted, delimiter, encoding) as rows:
         sides = read_sides(rows, file=file.name, arm=arm, goal=goal, value=value, cost=cost)
-    if not sides:
-        raise Misconfigured(f"{file.name} has no rows below its header")
-    if control not in sides:
-        raise Misconfigured(f"no row has {control!r} in column {arm}; its arms are: {', '.join(list(sides)[:30])}")
-    if len(sides) == 1:
-        raise Misconfigured(f"everybody in {file.name} is in the arm {control!r}; there is nobody to compare with")
-    if shares and shares.keys() != sides.keys():
-        raise click.UsageError(f"name every arm with --expected, and no other; they are: {', '.join(sides)}")
+    _check_arms(sides, file=file, arm=arm, control=control, shares=shares)
     plan = Plan(looks=looks, look=look or looks)
     ratio, found = compare_arms(sides, control, expected=shares, plan=plan)
     base = sides[control]
@@ -107,7 +98,7 @@ def arms(
         "sample_ratio": ratio_data(ratio),
         "arms": [comparison_data(each) for each in found],
     }
-    app.output.answer(data, _ratio_line(ratio), _arms_table(control, found), *map(_judged, found))
+    app.output.answer(data, ratio_line(ratio), arms_table(control, found), *map(judged, found))
     return PERSON_NEEDED if ratio.state is Ratio.BLOCKED else 0
 
 
@@ -130,163 +121,9 @@ def hazard(app: App, file: Path, contacts: str, goal: str, most: int, delimiter:
 
     with _rows(file, [contacts, goal], delimiter, encoding) as rows:
         found = read_hazards(rows, file=file.name, contacts=contacts, goal=goal)
-    by_contact = [
-        {"k": c.k, "reached": c.reached, "successes": c.successes, "hazard": c.hazard, "cumulative": c.cumulative}
-        for c in found.by_contact
-    ]
-    caps = [
-        {
-            "cap": c.k,
-            "saved": c.saved,
-            "saved_share": c.saved_share,
-            "lost": c.lost,
-            "lost_share": c.lost_share,
-            "per_contact_within": c.within,
-            "per_contact_beyond": c.beyond,
-        }
-        for c in found.caps
-    ]
     head = f"{found.people:,} people, {found.successes:,} successes, {found.contacts:,} contacts."
-    app.output.answer(
-        {
-            "file": file.name,
-            "people": found.people,
-            "successes": found.successes,
-            "contacts": found.contacts,
-            "by_contact": by_contact,
-            "caps": caps,
-        },
-        head,
-        table(
-            ["contact", "reached", "successes", "hazard", "share of successes so far"],
-            [[c.k, c.reached, c.successes, f"{c.hazard:.4f}", f"{c.cumulative:.1%}"] for c in found.by_contact[:most]],
-            title="Successes at contact k / people who reached contact k",
-        ),
-        table(
-            ["stop after", "contacts saved", "", "successes lost", "", "per contact up to here", "beyond"],
-            [
-                [
-                    c.k,
-                    c.saved,
-                    f"{c.saved_share:.1%}",
-                    c.lost,
-                    f"{c.lost_share:.1%}",
-                    f"{c.within:.2%}",
-                    _share(c.beyond),
-                ]
-                for c in found.caps[:most]
-            ],
-            title="What a cap would save and lose",
-        ),
-    )
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
-
-
-def _shares(expected: tuple[str, ...]) -> dict[str, float]:
-    shares = {}
-    for text in expected:
-        name, _, share = text.rpartition("=")
-        try:
-            shares[name] = float(share)
-        except ValueError:
-            shares[name] = -1.0
-        if not name or not 0 < shares[name] < float("inf"):
-            raise click.UsageError(f"--expected {text!r} is not ARM=SHARE, such as holdout=10")
-    return shares
-
-
-@contextmanager
-def _rows(
-    file: Path, wanted: list[str], delimiter: str, encoding: str
-) -> Iterator[Iterator[tuple[int, Mapping[str, str]]]]:
-    """The rows of a CSV file, text only; a row that cannot be read is an error here, since a missing one misleads."""
-    from recall.intake.sheet import Layout, open_sheet
-
-    with open_sheet(file, Layout(encoding=encoding, delimiter=delimiter), wanted=wanted) as sheet:
-
-        def read() -> Iterator[tuple[int, Mapping[str, str]]]:
-            places = [(name, sheet.columns.index(name)) for name in dict.fromkeys(wanted)]
-            for row in sheet.rows():
-                if row.fault is not None:
-                    message = f"this row cannot be read ({row.fault.value})"
-                    raise BadFile([Problem(file.name, row.line, message, "mend it or take it out", row.column or None)])
-                yield row.line, {name: row.cells[place] for name, place in places}
-
-        yield read()
-
-
-# --- in words ---------------------------------------------------------------------------------------------
-
-
-def _ratio_line(ratio: SampleRatio) -> str:
-    from recall.measure.ratio import Ratio
-
-    sizes = ", ".join(f"{arm} {people:,}" for arm, people in ratio.observed.items())
-    match ratio.state:
-        case Ratio.UNCHECKED:
-            return f"Sample ratio: not checked ({sizes}); say how large the arms were meant to be with --expected."
-        case Ratio.FINE:
-            return f"Sample ratio: fine ({sizes}; p = {ratio.p_value:.3f})."
-        case Ratio.CAUTION:
-            return f"Sample ratio: CAUTION ({sizes}; p = {ratio.p_value:.4f}). Find out who is missing."
-        case _:
-            return f"Sample ratio: BLOCKED ({sizes}; p = {ratio.p_value:.2g}). Somebody got lost: trust nothing below."
-
-
-def _arms_table(control: str, found: list[Comparison]) -> Any:
-    from recall.measure.page import shown
-
-    rows = [
-        [
-            each.arm,
-            each.treated.people,
-            each.treated.goals,
-            _share(each.treated.rate),
-            _share(each.control.rate),
-            _points(each.lift),
-            "" if each.p_value is None else shown(each.p_value, "p"),
-            each.verdict.value,
-        ]
-        for each in found
-    ]
-    return table(["arm", "people", "goals", "rate", f"rate of {control}", "lift (95 %)", "p", "verdict"], rows)
-
-
-def _points(lift: Interval | None) -> str:
-    if lift is None:
-        return ""
-    return f"{100 * lift.at:+.2f} pp ({100 * lift.low:+.2f} to {100 * lift.high:+.2f})"
-
-
-def _judged(found: Comparison) -> str:
-    parts = []
-    if found.too_small:
-        parts.append("too small to tell")
-    if found.needed is not None:
-        total = found.treated.people + found.control.people
-        parts.append(
-            f"to see {found.plan.relative:.0%} more than would come anyway takes {found.needed:,} people, "
-            f"here are {total:,}"
-        )
-    if found.incremental is not None:
-        low, high = found.incremental.low, found.incremental.high
-        parts.append(f"incremental {round(found.incremental.at):,} ({round(low):,} to {round(high):,})")
-    if found.treated.cost:
-        each = found.cost_per_incremental
-        parts.append(
-            "not shown to recall anyone"
-            if each is None
-            else f"cost per incremental {each.at:,.2f} ({each.low:,.2f} to {each.high:,.2f})"
-        )
-    if found.net is not None and found.value is not None:
-        parts.append(f"incremental value {found.value.at:,.2f} ({found.value.low:,.2f} to {found.value.high:,.2f})")
-    return f"{found.arm}: {'; '.join(parts)}."
-
-
-# --- of the store -----------------------------------------------------------------------------------------
+    shown = contacts_table(found.by_contact[:most]), caps_table(found.caps[:most])
+    app.output.answer({"file": file.name, **hazard_data(found)}, head, *shown)
 
 
 @measure.command()
@@ -324,7 +161,7 @@ def split(app: App, journey: str, name: str) -> int:
         if found.winner
         else "No winner yet."
     )
-    lines = [_ratio_line(found.ratio), _arms_table(found.control, list(found.arms)), *map(_judged, found.arms)]
+    lines = [ratio_line(found.ratio), arms_table(found.control, list(found.arms)), *map(judged, found.arms)]
     app.output.answer(data, *lines, waiting, won)
     return PERSON_NEEDED if found.ratio.state is Ratio.BLOCKED else 0
 
@@ -359,3 +196,51 @@ def horizon(app: App, journey: str, looks: int, name: str | None) -> None:
         why = f"{looks} weekly looks"
         record_action(connection, "declare horizon", subject, who=app.who, why=why, at=app.clock.now())
     app.output.answer({"subject": subject, "looks": looks}, f"{subject}: judged at {looks} weekly looks.")
+
+
+# --- reading the table ------------------------------------------------------------------------------------
+
+
+def _check_arms(sides: Mapping[str, Side], *, file: Path, arm: str, control: str, shares: Mapping[str, float]) -> None:
+    """Is there a control, somebody to compare with it, and a share for each arm or for none?"""
+    if not sides:
+        raise Misconfigured(f"{file.name} has no rows below its header")
+    if control not in sides:
+        raise Misconfigured(f"no row has {control!r} in column {arm}; its arms are: {', '.join(list(sides)[:30])}")
+    if len(sides) == 1:
+        raise Misconfigured(f"everybody in {file.name} is in the arm {control!r}; there is nobody to compare with")
+    if shares and shares.keys() != sides.keys():
+        raise click.UsageError(f"name every arm with --expected, and no other; they are: {', '.join(sides)}")
+
+
+def _shares(expected: tuple[str, ...]) -> dict[str, float]:
+    shares = {}
+    for text in expected:
+        name, _, share = text.rpartition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            shares[name] = -1.0
+        if not name or not 0 < shares[name] < float("inf"):
+            raise click.UsageError(f"--expected {text!r} is not ARM=SHARE, such as holdout=10")
+    return shares
+
+
+@contextmanager
+def _rows(
+    file: Path, wanted: list[str], delimiter: str, encoding: str
+) -> Iterator[Iterator[tuple[int, Mapping[str, str]]]]:
+    """The rows of a CSV file, text only; a row that cannot be read is an error here, since a missing one misleads."""
+    from recall.intake.sheet import Layout, open_sheet
+
+    with open_sheet(file, Layout(encoding=encoding, delimiter=delimiter), wanted=wanted) as sheet:
+
+        def read() -> Iterator[tuple[int, Mapping[str, str]]]:
+            places = [(name, sheet.columns.index(name)) for name in dict.fromkeys(wanted)]
+            for row in sheet.rows():
+                if row.fault is not None:
+                    message = f"this row cannot be read ({row.fault.value})"
+                    raise BadFile([Problem(file.name, row.line, message, "mend it or take it out", row.column or None)])
+                yield row.line, {name: row.cells[place] for name, place in places}
+
+        yield read()
