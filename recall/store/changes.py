@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, case, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, case, func, null, or_, select
 
 from journeys.words import End
 from recall.clock import Instant
@@ -57,11 +57,12 @@ def converge_some(
 
 def _take(connection: Connection, limit: int) -> list[int]:
     """Remove the oldest rows; workers that converge at once take different ones."""
-    oldest = select(_C.c.id).order_by(_C.c.id).limit(limit)
-    if connection.dialect.name == "postgresql":
-        oldest = oldest.with_for_update(skip_locked=True)
-    taken = connection.execute(_C.delete().where(_C.c.id.in_(oldest)).returning(_C.c.user_id))
-    return sorted({row.user_id for row in taken})
+    return sorted(set(connection.execute(_TAKE, {"most": limit}).scalars()))
+
+
+# SQLite has one writer, and leaves out what locks rows.
+_OLDEST = select(_C.c.id).order_by(_C.c.id).limit(bindparam("most", type_=Integer)).with_for_update(skip_locked=True)
+_TAKE = _C.delete().where(_C.c.id.in_(_OLDEST)).returning(_C.c.user_id)
 
 
 def _versions_of(connection: Connection, users: Sequence[int]) -> list[int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, select
+from sqlalchemy import URL, Engine, bindparam, create_engine, event, select
 from sqlalchemy import Connection as Connection  # the name other rooms use in signatures
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
@@ -49,13 +49,13 @@ class Store:
     def writing(self) -> Iterator[Connection]:
         """One durable transaction; rolls back when the block raises."""
         turn = nullcontext() if self.is_postgresql else self.turns.turn()
-        with turn, _busy_told(), self.engine.begin() as connection:
+        with turn, _busy_told(self.engine), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent look; nothing written in it is kept."""
-        with _busy_told(), self.engine.connect() as connection:
+        with _busy_told(self.engine), self.engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection = connection.execution_options(recall_reading=True)
             yield connection
@@ -75,14 +75,18 @@ class Store:
 
 def read_fact(connection: Connection, name: str) -> str | None:
     """One fact about the store; None when it was never said."""
-    return connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == name)).scalar()
+    return connection.execute(_FACT, {"fact": name}).scalar()
 
 
 def write_fact(connection: Connection, name: str, value: str) -> None:
     """Say or replace one fact about the store."""
-    changed = connection.execute(schema.facts.update().where(schema.facts.c.name == name).values(value=value))
-    if not changed.rowcount:
+    if not connection.execute(_CHANGE_FACT, {"fact": name, "said": value}).rowcount:
         connection.execute(schema.facts.insert().values(name=name, value=value))
+
+
+_IS_FACT = schema.facts.c.name == bindparam("fact")
+_FACT = select(schema.facts.c.value).where(_IS_FACT)
+_CHANGE_FACT = schema.facts.update().where(_IS_FACT).values(value=bindparam("said"))
 
 
 def open_store(settings: Settings) -> Store:
@@ -157,12 +161,17 @@ def _open_sqlite(url: str) -> Engine:
 
 
 @contextmanager
-def _busy_told() -> Iterator[None]:
-    """Tell a locked or lost store from a wrong statement; never passes row values on."""
+def _busy_told(engine: Engine) -> Iterator[None]:
+    """Tell a locked or lost store from a wrong statement; never passes row values on.
+
+    What fails in the driver beneath SQLAlchemy (`recall.store.bulk`) comes as the driver's own error.
+    """
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
-    except OperationalError as error:
-        raise StoreBusy(f"the store is locked or unreachable ({type(error.orig).__name__})") from None
+    except (OperationalError, driver.OperationalError) as error:
+        name = type(error.orig if isinstance(error, OperationalError) else error).__name__
+        raise StoreBusy(f"the store is locked or unreachable ({name})") from None
 
 
 def refuse_weak_durability(store: Store) -> None:

@@ -8,10 +8,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, null, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+)
 
 from journeys.assignment import arm
 from journeys.durations import Duration, add
@@ -87,17 +101,23 @@ def advance(
 ) -> int:
     """Move some enrolments on from a control step, or let them rest; returns how many were due."""
     turn = Turn(connection, store, Road(version, live.policy, read_zones(connection)), node, now)
-    cutoffs = Cutoffs(ZoneInfo(version.program.journey.zone))
-    statement = _due(version, node, _question(version, node, cutoffs), due_before, limit)
-    if connection.dialect.name == "postgresql":
-        statement = statement.with_for_update(of=_E, skip_locked=True)
-    rows = [Due._make(row) for row in connection.execute(statement, cutoffs.values(now))]
+    statement, cutoffs = _ask(version, node.id)
+    asked = {"due_before": due_before, "most": limit, **cutoffs.values(now)}
+    rows = [Due._make(row) for row in connection.execute(statement, asked)]
     if rows:
         _HANDLERS[type(node)](turn, rows)
     return len(rows)
 
 
-def _due(version: Version, node: Node, answer: ColumnElement[Any], due_before: Instant, limit: int) -> Any:
+@lru_cache(maxsize=1024)
+def _ask(version: Version, step_id: int) -> tuple[Select[Any], Cutoffs]:
+    """The statement that asks who is due on a step, built once; SQLite has one writer, and locks no rows."""
+    node = version.program.nodes[step_id]
+    cutoffs = Cutoffs(ZoneInfo(version.program.journey.zone))
+    return _due(version, node, _question(version, node, cutoffs)), cutoffs
+
+
+def _due(version: Version, node: Node, answer: ColumnElement[Any]) -> Select[Any]:
     return (
         select(
             _E.c.id,
@@ -114,10 +134,11 @@ def _due(version: Version, node: Node, answer: ColumnElement[Any], due_before: I
             _E.c.version_id == version.id,
             _E.c.step_id == node.id,
             schema.is_active(_E),
-            _E.c.due_at <= due_before,
+            _E.c.due_at <= bindparam("due_before", type_=BigInteger),
         )
         .order_by(_E.c.due_at, _E.c.user_id)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(of=_E, skip_locked=True)
     )
 
 

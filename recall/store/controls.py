@@ -61,10 +61,12 @@ _SWITCH_ON = text(
 )
 
 
+_ALL = select(schema.controls).order_by(schema.controls.c.kind, schema.controls.c.subject)
+
+
 def list_controls(connection: Connection) -> list[Control]:
     """Every switch that is on, with who and why; by kind and subject."""
-    table = schema.controls
-    rows = connection.execute(select(table).order_by(table.c.kind, table.c.subject))
+    rows = connection.execute(_ALL)
     return [Control(ControlKind(row.kind), row.subject, row.at, row.who, row.why) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
 from recall.clock import Instant
 from recall.store import schema
@@ -12,13 +12,16 @@ _E = schema.enrolments
 
 def count_due(connection: Connection, version_id: int, step_id: int, *, due_before: Instant) -> int:
     """Active enrolments due on one step of one version."""
-    due = select(func.count()).where(
-        _E.c.version_id == version_id,
-        _E.c.step_id == step_id,
-        schema.is_active(_E),
-        _E.c.due_at <= due_before,
-    )
-    return int(connection.execute(due).scalar_one())
+    asked = {"version": version_id, "step": step_id, "due_before": due_before}
+    return int(connection.execute(_DUE, asked).scalar_one())
+
+
+_DUE = select(func.count()).where(
+    _E.c.version_id == bindparam("version"),
+    _E.c.step_id == bindparam("step"),
+    schema.is_active(_E),
+    _E.c.due_at <= bindparam("due_before", type_=BigInteger),
+)
 
 
 def oldest_due(connection: Connection) -> Instant | None:

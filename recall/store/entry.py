@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Integer, Select, and_, case, func, literal_column, or_, select, text
@@ -62,6 +63,7 @@ class Entrance:
     statement: Select[Any]
 
 
+@lru_cache(maxsize=256)
 def prepare(version: Version) -> Entrance:
     """Build the statement that finds candidates and what speaks against them."""
     found = candidates(version)

@@ -8,8 +8,9 @@ Part 1 picks due rows and gives each its reason (`gate_reasons`), part 2 renders
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -111,16 +112,22 @@ def prepare(
         raise Misconfigured(
             f"{of.version.name}/{of.node.name}: links may not lead to {of.node.link}; add its host to RECALL_LINK_HOSTS"
         )
+    gate = _build(of, None if jurisdictions is None else tuple(jurisdictions), tuple(but), lock=lock)
+    return replace(gate, doors=doors, testers=testers)
+
+
+@lru_cache(maxsize=256)
+def _build(of: Case, jurisdictions: tuple[str, ...] | None, but: tuple[str, ...], *, lock: bool) -> Gate:
+    """What does not change from one run to the next is built once."""
     cutoffs = Cutoffs(of.zone)
-    journey = of.version.program.journey
     renderer = Renderer(of.version.program, of.channel, of.node.template, brand=of.policy.brand_name or "")
     statement = pick(of, cutoffs, lock=lock)
     if jurisdictions is not None:
         statement = statement.where(U.c.jurisdiction.in_(jurisdictions))
     elif but:
         statement = statement.where(U.c.jurisdiction.not_in(but))
-    rules = window_rules(of.policy, journey, of.channel)
-    return Gate(of, statement, in_pages(statement, of.node.id), cutoffs, renderer, rules, doors, testers)
+    rules = window_rules(of.policy, of.version.program.journey, of.channel)
+    return Gate(of, statement, in_pages(statement, of.node.id), cutoffs, renderer, rules)
 
 
 def decide(connection: Connection, gate: Gate, page: Page, *, now: Instant, lock: bool) -> Chunk:

@@ -7,7 +7,7 @@ a chunk) or a rendered text follow in `gate.decide`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
@@ -61,7 +61,7 @@ class Case:
     """What one gate pass is about: one step of one version under one policy."""
 
     version: Version
-    node: MessageNode
+    node: MessageNode = field(hash=False)  # conditions in it may hold mappings
     live: LivePolicy
     mode: Mode
     rivals: tuple[Rivals, ...] = ()

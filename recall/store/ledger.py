@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, select
 
 from journeys.policy import Policy
 from journeys.words import NO_TURN, Cause, Channel, Outcome, SendState
@@ -307,11 +307,29 @@ _gated_at = _S.c.gate_at + 0
 
 def stale_calls(connection: Connection, *, before: Instant, limit: int = 1000) -> list[Any]:
     """Sends whose process died between gate and record: `calling` since before this instant."""
-    old = select(_S).where(schema.SENDS_OPEN, _S.c.state == SendState.CALLING.value, _gated_at < before)
-    return list(connection.execute(old.order_by(_gated_at).limit(limit)))
+    return list(connection.execute(_STALE, {"before": before, "most": limit}))
+
+
+_STALE = (
+    select(_S)
+    .where(
+        schema.SENDS_OPEN,
+        _S.c.state == SendState.CALLING.value,
+        _gated_at < bindparam("before", type_=BigInteger),
+    )
+    .order_by(_gated_at)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 def open_doubts(connection: Connection, *, limit: int = 10_000) -> list[Any]:
     """Every send in doubt, oldest first."""
-    doubtful = select(_S).where(schema.SENDS_OPEN, _S.c.state == SendState.IN_DOUBT.value).order_by(_gated_at)
-    return list(connection.execute(doubtful.limit(limit)))
+    return list(connection.execute(_DOUBTFUL, {"most": limit}))
+
+
+_DOUBTFUL = (
+    select(_S)
+    .where(schema.SENDS_OPEN, _S.c.state == SendState.IN_DOUBT.value)
+    .order_by(_gated_at)
+    .limit(bindparam("most", type_=Integer))
+)

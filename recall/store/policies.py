@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sqlalchemy import Connection, func, select
@@ -19,8 +19,8 @@ class LivePolicy:
     """A policy as it is in force now."""
 
     name: str
-    hash: str
-    policy: Policy
+    hash: str  # of its content: two of one name and hash are the same
+    policy: Policy = field(compare=False)
 
 
 def publish_policy(connection: Connection, policy: Policy, *, now: Instant) -> LivePolicy:
@@ -47,9 +47,13 @@ def read_hash(connection: Connection, name: str) -> str | None:
 
 def live_policies(connection: Connection) -> dict[str, LivePolicy]:
     """Every policy in force, by name."""
-    newest = select(func.max(schema.policies.c.id)).group_by(schema.policies.c.name)
-    rows = connection.execute(select(schema.policies).where(schema.policies.c.id.in_(newest)))
-    return {row.name: _parse(row.name, row.hash, row.content) for row in rows}
+    return {name: _parse(name, hashed, content) for name, hashed, content in connection.execute(_LIVE)}
+
+
+_NEWEST = select(func.max(schema.policies.c.id)).group_by(schema.policies.c.name)
+_LIVE = select(schema.policies.c.name, schema.policies.c.hash, schema.policies.c.content).where(
+    schema.policies.c.id.in_(_NEWEST)
+)
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BindParameter,
     Column,
     Connection,
+    Integer,
     and_,
     bindparam,
     case,
@@ -71,15 +72,24 @@ def _key(receipt: Receipt) -> tuple[str, str]:
 
 def apply_receipts(connection: Connection, policies: dict[str, LivePolicy], *, now: Instant, limit: int = 500) -> int:
     """Bring the oldest receipts of the inbox into the ledger; returns how many were taken from it."""
-    waiting = select(_R).where(_R.c.applied_at.is_(None)).order_by(_R.c.id).limit(limit)
-    receipts = list(connection.execute(waiting.with_for_update(skip_locked=True)))
+    receipts = list(connection.execute(_WAITING, {"most": limit}))
+    if not receipts:
+        return 0
     sends = _read_sends(connection, {receipt.ref for receipt in receipts})
     # A foreign ref stays in the inbox, marked as seen, for the comparison of ledgers.
     _apply(connection, [(each, sends[each.ref]) for each in receipts if each.ref in sends], policies, now)
-    if receipts:
-        ids = [receipt.id for receipt in receipts]
-        connection.execute(_R.update().where(_R.c.id.in_(ids)).values(applied_at=now))
+    ids = [receipt.id for receipt in receipts]
+    connection.execute(_R.update().where(_R.c.id.in_(ids)).values(applied_at=now))
     return len(receipts)
+
+
+_WAITING = (
+    select(_R)
+    .where(_R.c.applied_at.is_(None))
+    .order_by(_R.c.id)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
 
 
 def _read_sends(connection: Connection, refs: set[str]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from journeys.program import MessageNode, Program
 from recall.clock import Instant
@@ -84,27 +85,18 @@ def _insert_version(
     return int(version_id)
 
 
-@lru_cache(maxsize=256)
-def _parse(content: str) -> Program:
-    return Program.model_validate_json(content)
-
-
 def read_version(connection: Connection, version_id: int) -> Version:
     """One published version; raises Misconfigured when there is none with this id."""
-    return _one(connection, schema.versions.c.id == version_id, f"no published version {version_id}")
+    return _one(_read(connection, _BY_ID, id=version_id), f"no published version {version_id}")
 
 
 def current_version(connection: Connection, journey: str) -> Version:
     """The version new enrolments enter; raises Misconfigured when the journey was never published."""
-    return _one(
-        connection,
-        (schema.journeys.c.name == journey) & (schema.journeys.c.current_version_id == schema.versions.c.id),
-        f"no journey {journey!r} is published; run `recall journey publish`",
-    )
+    found = _read(connection, _CURRENT, journey=journey)
+    return _one(found, f"no journey {journey!r} is published; run `recall journey publish`")
 
 
-def _one(connection: Connection, condition: object, missing: str) -> Version:
-    found = _read(connection, condition)
+def _one(found: list[Version], missing: str) -> Version:
     if not found:
         raise Misconfigured(missing)
     return found[0]
@@ -112,11 +104,7 @@ def _one(connection: Connection, condition: object, missing: str) -> Version:
 
 def versions_in_use(connection: Connection, journey: str) -> list[Version]:
     """Every version of a journey somebody is inside, and the current one; oldest first."""
-    return _read(
-        connection,
-        (schema.journeys.c.name == journey)
-        & (_somebody_inside() | (schema.versions.c.id == schema.journeys.c.current_version_id)),
-    )
+    return _read(connection, _IN_USE, journey=journey)
 
 
 def _somebody_inside() -> ColumnElement[bool]:
@@ -136,25 +124,35 @@ def _somebody_inside() -> ColumnElement[bool]:
 
 def all_versions_in_use(connection: Connection) -> list[Version]:
     """Every version of any journey somebody is inside; oldest first."""
-    return _read(connection, _somebody_inside())
+    return _read(connection, _ALL_IN_USE)
 
 
 def published_journeys(connection: Connection) -> list[Version]:
     """The current version of every journey that is not retired, by name."""
-    return _read(
-        connection,
-        (schema.journeys.c.current_version_id == schema.versions.c.id) & schema.journeys.c.retired_at.is_(None),
-        order=schema.journeys.c.name,
-    )
+    return _read(connection, _PUBLISHED)
 
 
-def _read(connection: Connection, condition: object, *, order: object = schema.versions.c.id) -> list[Version]:
-    rows = connection.execute(
-        select(schema.versions, schema.journeys.c.name, schema.journeys.c.brand)
-        .join(schema.journeys, schema.journeys.c.id == schema.versions.c.journey_id)
-        .where(condition)  # type: ignore[arg-type]  # built above from columns
-        .order_by(order)  # type: ignore[arg-type]
-    )
-    return [
-        Version(row.id, row.journey_id, row.name, row.number, row.hash, row.brand, _parse(row.program)) for row in rows
-    ]
+def _read(connection: Connection, statement: Select[Any], **asked: object) -> list[Version]:
+    return [_version(*row) for row in connection.execute(statement, asked)]
+
+
+@lru_cache(maxsize=256)
+def _version(
+    version_id: int, journey_id: int, name: str, number: int, digest: str, brand: str, content: str
+) -> Version:
+    """The same object each time, so that what is prepared for a version is prepared once."""
+    return Version(version_id, journey_id, name, number, digest, brand, Program.model_validate_json(content))
+
+
+# Statements are built once: building one costs more than asking it.
+_V, _J = schema.versions, schema.journeys
+_ALL = select(_V.c.id, _V.c.journey_id, _J.c.name, _V.c.number, _V.c.hash, _J.c.brand, _V.c.program).join(
+    _J, _J.c.id == _V.c.journey_id
+)
+_NAMED = _ALL.where(_J.c.name == bindparam("journey")).order_by(_V.c.id)
+_IS_CURRENT = _J.c.current_version_id == _V.c.id
+_BY_ID = _ALL.where(_V.c.id == bindparam("id"))
+_CURRENT = _NAMED.where(_IS_CURRENT)
+_IN_USE = _NAMED.where(_somebody_inside() | _IS_CURRENT)
+_ALL_IN_USE = _ALL.where(_somebody_inside()).order_by(_V.c.id)
+_PUBLISHED = _ALL.where(_IS_CURRENT, _J.c.retired_at.is_(None)).order_by(_J.c.name)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, or_, select
+from sqlalchemy import BigInteger, Connection, Integer, Select, bindparam, or_, select
 
 from journeys.words import Channel, End, ReceiptKind, SendState
 from recall.clock import Instant
@@ -143,10 +143,14 @@ def record_outcome(connection: Connection, ref: str, outcome: str, *, at: Instan
 
 def expire_tasks(connection: Connection, *, now: Instant, limit: int = 1000) -> int:
     """Close tasks whose time is over: nobody did them; returns how many. A late outcome still counts."""
-    overdue = _waiting(0).where(_S.c.expires_at <= now).limit(limit)
     receipts = [
         Receipt(PROVIDER, f"{row.ref}:{EXPIRED}", row.ref, ReceiptKind.UNDELIVERED, row.expires_at, EXPIRED)
-        for row in connection.execute(overdue)
+        for row in connection.execute(_OVERDUE, {"now": now, "most": limit})
     ]
     record_receipts(connection, receipts, now=now)
     return len(receipts)
+
+
+_OVERDUE = (
+    _waiting(0).where(_S.c.expires_at <= bindparam("now", type_=BigInteger)).limit(bindparam("most", type_=Integer))
+)

@@ -14,8 +14,10 @@ Zones = tuple[ZoneInfo, ...]
 
 def read_zones(connection: Connection) -> dict[int, Zones]:
     """Every zone set people of this store live in, by zone_id."""
-    rows = connection.execute(select(schema.zones.c.id, schema.zones.c.names))
-    return {row.id: parse_zones(row.names) for row in rows}
+    return {zone_id: parse_zones(names) for zone_id, names in connection.execute(_ZONES)}
+
+
+_ZONES = select(schema.zones.c.id, schema.zones.c.names)
 
 
 @lru_cache(maxsize=4096)
