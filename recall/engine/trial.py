@@ -22,7 +22,7 @@ from recall.settings import Settings
 from recall.store.connect import Store
 from recall.store.controls import read_controls, record_action
 from recall.store.gate_pass import new_refs
-from recall.store.suppressions import flags_for
+from recall.store.suppression_flags import flags_for
 from recall.store.tokens import open_doors
 
 TEXT = "This is a test message of recall. You need not do anything."

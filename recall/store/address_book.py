@@ -12,7 +12,7 @@ from recall.clock import Instant
 from recall.store.connect import Store
 from recall.store.given import Columns, Given, give
 from recall.store.schema import NO_ADDRESS
-from recall.store.suppressions import Flags, flags_of
+from recall.store.suppression_flags import Flags, flags_of
 
 Which = tuple[str, str]  # kind and value, or kind and hash
 

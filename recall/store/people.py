@@ -22,7 +22,7 @@ from recall.store.attributes import keep_attributes
 from recall.store.connect import Store
 from recall.store.given import Columns, Given, give, is_postgresql
 from recall.store.schema import NO_ADDRESS
-from recall.store.suppressions import USER, Flags, flags_of
+from recall.store.suppression_flags import USER, Flags, flags_of
 
 _CHUNK = 5_000  # users per statement
 ERASED = "erased"  # reason of the suppression an erasure leaves

@@ -142,7 +142,7 @@ MUTANTS = (
            'A.c.opted_out.op("&")(CHANNEL_BIT[of.channel]) != 0',
            "false()",
            _reasons("an_opt_out_by_anyone_sharing_the_phone_stops_everyone_on_it")),
-    Mutant("opt_out_not_bound_to_the_address", "recall/store/suppressions.py",
+    Mutant("opt_out_not_bound_to_the_address", "recall/store/suppression_flags.py",
            " on conflict (kind, hash) do update set opted_out = excluded.opted_out, suppressed = excluded.suppressed",
            " on conflict (kind, hash) do nothing",
            _in("tests/store/test_suppressions.py", "a_stop_binds_everybody_who_shares_the_phone")),

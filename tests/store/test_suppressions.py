@@ -11,12 +11,11 @@ from journeys.words import ALL_CHANNELS_MASK, CHANNEL_BIT, Channel
 from recall.clock import DAY
 from recall.store.connect import Store
 from recall.store.people import NewAddress, NewUser, upsert_users
+from recall.store.suppression_flags import Flags, flags_for
 from recall.store.suppressions import (
-    Flags,
     NewSuppression,
     declare_suppressions,
     end_pauses,
-    flags_for,
     mark_reachable,
     mark_unreachable,
     opt_in,
