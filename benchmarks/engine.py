@@ -27,8 +27,11 @@ from recall.clock import Instant, elapsed_seconds
 from recall.engine.dispatch import Dispatcher
 from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
 from recall.engine.run import due_steps, run_batches
-from recall.engine.setup import Setup
+from recall.engine.setup import Setup, keep_what_is_loaded
+from recall.store.cases import gate_passes
 from recall.store.connect import Store, open_store
+from recall.store.gate import decide, prepare
+from recall.store.gate_rows import Page
 
 JOURNEY = "bench"
 
@@ -141,9 +144,19 @@ def measure(kind: places.Kind, people: int, way: Way, *, keep_as: str = "") -> d
 
 
 def warm_up(setup: Setup) -> None:
-    """Import and compile what a worker has long had in memory: look who is due, and start the dispatcher."""
-    due_steps(setup, JOURNEY, due_before=setup.clock.now())
+    """Import and compile what a worker has long had in memory: who is due, calendars, templates, the dispatcher."""
+    for step in due_steps(setup, JOURNEY, due_before=setup.clock.now()):
+        with setup.store.reading() as connection:
+            for gate_pass in gate_passes(connection, step.version, step.node, mode=setup.mode):
+                decide(
+                    connection,
+                    prepare(gate_pass.of, lock=False),
+                    Page(setup.clock.now(), 1),
+                    now=setup.clock.now(),
+                    lock=False,
+                )
     setup.dispatcher.call(next(iter(setup.providers.values())), [])
+    keep_what_is_loaded()
 
 
 def main() -> None:

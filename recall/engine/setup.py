@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from providers.base import Provider
@@ -68,6 +70,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
     clock = clock_of(store)
     providers = open_providers(sorted(_routed(store) | {"outbox"}), settings, clock=clock)
     _refuse_mixture(store, providers, settings)
+    keep_what_is_loaded()
     marker, tripwire = _guards(store, providers, settings, clock)
     return Setup(
         store,
@@ -84,6 +87,16 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         overlaps=marker is not None,
         gates=_GATES if marker is not None and store.is_postgresql else 1,
     )
+
+
+@cache
+def keep_what_is_loaded() -> None:
+    """Tell the garbage collector, once per process, that everything loaded by now stays.
+
+    Else it walks a hundred thousand functions and classes again and again while chunks come and go.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _guards(

@@ -174,8 +174,9 @@ def _happened(events: _Events, until: ColumnElement[int] | None = None) -> Condi
         last = [] if until is None else [table.c.at <= until]
         return found_in(table, *_matching(table, events), *last)
     latest = schema.user_events.alias()
-    newer = [latest.c.last_at > bound for bound in events.later_than]
-    last = [] if until is None else [latest.c.last_at <= until]
+    at = latest.c.last_at + 0  # so that PostgreSQL looks by user, and not through everybody's events since
+    newer = [at > bound for bound in events.later_than]
+    last = [] if until is None else [at <= until]
     return found_in(latest, *_of(latest, events.scope, events.name), *newer, *last)
 
 

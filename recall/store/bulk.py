@@ -1,11 +1,12 @@
 """How are thousands of rows written in one statement? The driver's own way on each store.
 
-PostgreSQL: COPY for inserts, one UPDATE … FROM unnest(arrays) for updates. SQLite: executemany.
+PostgreSQL: COPY for inserts, UPDATE … FROM unnest(arrays) for updates. SQLite: executemany, UPDATE … FROM json_each.
 The hot path only; everything else uses SQLAlchemy's statements.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -81,50 +82,38 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     driver(connection).executemany(f"insert into {table.name} ({names}) values ({marks})", rows)
 
 
-def update_rows(
+def update_texts(
     connection: Connection,
     table: Table,
     *,
     key: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str | None]],
+    column: str,
+    texts: Mapping[str, str | None],
     same: Mapping[str, Any],
     only: str = "",
 ) -> int:
-    """Give each row (found by `key`, first in each tuple) texts of its own, and all of them what is the same.
+    """Give each row (found by `key`) a text of its own in `column`, and all of them what is the same.
 
     Returns how many rows changed.
     """
-    if not rows:
+    if not texts:
         return 0
-    if is_postgresql(connection):
-        return _update_unnest(connection, table, (key, *columns), rows, same, only)
-    sets = ", ".join(f"{column} = ?" for column in (*columns, *same))
-    shared = tuple(same.values())
-    cursor = driver(connection).executemany(
-        f"update {table.name} set {sets} where {key} = ?{' and ' + only if only else ''}",
-        [(*row[1:], *shared, row[0]) for row in rows],
-    )
-    return int(cursor.rowcount)
-
-
-def _update_unnest(
-    connection: Connection,
-    table: Table,
-    names: Sequence[str],
-    rows: Sequence[Sequence[str | None]],
-    same: Mapping[str, Any],
-    only: str,
-) -> int:
-    lists = ", ".join(["string_to_array(%s, %s, %s)"] * len(names))
-    sets = ", ".join([*(f"{name} = new.{name}" for name in names[1:]), *(f"{name} = %s" for name in same)])
-    texts = [part for column in zip(*rows, strict=True) for part in (_joined(column), _END, _NULL)]
+    postgresql = is_postgresql(connection)
+    mark = "%s" if postgresql else "?"
+    sets = ", ".join([f"{column} = given.value", *(f"{name} = {mark}" for name in same)])
+    given, parameters = _unnested(texts) if postgresql else ("json_each(?)", [json.dumps(texts)])
     cursor = driver(connection).execute(
-        f"update {table.name} set {sets} from (select * from unnest({lists})) as new({', '.join(names)}) "
-        f"where {table.name}.{names[0]} = new.{names[0]}{' and ' + only if only else ''}",
-        [*same.values(), *texts],
+        f"update {table.name} set {sets} from {given} as given "
+        f"where {table.name}.{key} = given.key{' and ' + only if only else ''}",
+        [*same.values(), *parameters],
     )
     return int(cursor.rowcount)
+
+
+def _unnested(texts: Mapping[str, str | None]) -> tuple[str, list[str]]:
+    cut = "unnest(string_to_array(%s, %s, %s))"
+    parameters = [part for column in (texts, texts.values()) for part in (_joined(list(column)), _END, _NULL)]
+    return f"(select {cut} as key, {cut} as value)", parameters
 
 
 _END, _NULL = "\x1e", "\x1f"  # between two texts, and instead of one

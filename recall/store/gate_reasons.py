@@ -34,6 +34,7 @@ from journeys.words import ADDRESS_OF, CHANNEL_BIT, AddressKind, Channel, Reason
 from recall.settings import Mode
 from recall.store import schema
 from recall.store.audience import Cutoffs, Scope, compile_goal, compile_rule
+from recall.store.greatest import greatest
 from recall.store.policies import LivePolicy
 from recall.store.versions import Version
 
@@ -217,9 +218,7 @@ def frees_at(of: Case) -> ColumnElement[int]:
         for cap in (applicable_caps(of) if of.counts else ())
         for taken in _slots(of, cap, cap.sends)
     ]
-    latest: ColumnElement[int] = literal(0, BigInteger)
-    for moment in full:
-        latest = case((moment > latest, moment), else_=latest) if len(full) > 1 else moment
+    latest = greatest(literal(0, BigInteger), *full) if full else literal(0, BigInteger)
     return latest.label("frees_at")
 
 

@@ -6,6 +6,7 @@ come in any order. `accepted` touches the send alone; everything else also tells
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from journeys.policy import Policy
 from journeys.words import NO_TURN, Cause, Channel, Outcome, SendState
 from recall.clock import HOUR, MINUTE, Instant, slot_up
 from recall.store import schema
-from recall.store.bulk import update_rows
+from recall.store.bulk import update_texts
 from recall.store.policies import LivePolicy
 from recall.store.refusals import learn
 from recall.store.slots import release
@@ -54,10 +55,18 @@ def settle(connection: Connection, answers: Sequence[Answer], policies: dict[str
 
 
 def _settle_accepted(connection: Connection, answers: Sequence[Answer], now: Instant) -> int:
-    rows = [(a.ref, a.provider_id or None, a.code or None) for a in answers]
+    """Vendors' own ids and codes are kept; in one chunk the code is nearly always the same."""
+    ids: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for answer in answers:
+        ids[answer.code][answer.ref] = answer.provider_id or None
     same = {"state": SendState.ACCEPTED.value, "settled_at": now}
-    columns = ("provider_id", "code")
-    return update_rows(connection, _S, key="ref", columns=columns, rows=rows, same=same, only=_STILL_CALLING)
+    return sum(
+        update_texts(
+            connection, _S, key="ref", column="provider_id", texts=texts, same=same | {"code": code or None},
+            only=_STILL_CALLING,
+        )
+        for code, texts in ids.items()
+    )  # fmt: skip
 
 
 def _settle_doubted(

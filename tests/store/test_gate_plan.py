@@ -36,5 +36,7 @@ def test_the_gate_walks_the_due_index(scene: Scene) -> None:
     assert "enrolments_due" in text
     for slow in ("Sort", "TEMP B-TREE", "SCAN", "Seq Scan on enrolments", "Seq Scan on sends", "CTE Scan", "Hash Join"):
         assert slow not in text, f"{slow}\n{text}"
+    # Asked by time, everybody's events since the anchor would be read for every row.
+    assert "user_events_by_time" not in text, text
     # Read as a join, every open send would be read for every row.
     assert "sends_open (enrolment_id=?" in text or "Index Cond: (enrolment_id = e.id)" in text, text

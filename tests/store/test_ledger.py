@@ -56,6 +56,22 @@ def test_one_message_that_was_not_sent_gives_back_its_own_money_and_no_more(scen
     assert used == 2 * scene.sends()[0].price
 
 
+def test_each_message_keeps_its_own_answer_whatever_the_vendor_wrote_into_it(scene: Scene, provider: Scripted) -> None:
+    answers = {"u1": ("", ""), "u2": ('S"M\\1', "queued"), "u3": ("号\x1e7", "queued"), "u4": ("SM4", "sent")}
+    provider.answer = lambda message: replace(
+        accept(message), provider_id=answers[message.user][0], code=answers[message.user][1]
+    )
+    for user in answers:
+        scene.add_user(user)
+    scene.enrol(scene.publish("  - {sms: come-back}"), *answers)
+    scene.run()
+    users = {call.ref: call.user for call in provider.calls}
+    kept = {users[send.ref]: (send.provider_id, send.code) for send in scene.sends()}
+    cut = "号 7" if scene.store.is_postgresql else "号\x1e7"  # what parts two texts there cannot stand in one
+    assert kept == {"u1": (None, None), "u2": ('S"M\\1', "queued"), "u3": (cut, "queued"), "u4": ("SM4", "sent")}
+    assert {send.state for send in scene.sends()} == {"accepted"}
+
+
 def test_a_call_nobody_looked_after_yet_holds_back_the_next_step(scene: Scene, provider: Scripted) -> None:
     """Its process died, and no reconciler has come by to make a doubt of it."""
     version = scene.publish("  - {sms: come-back}\n  - {wait: 1d}\n  - {push: come-back}")
