@@ -6,7 +6,8 @@
     tripwire  one message called too often, one address too often within an hour: the kill switch goes on
 
 What they remember stands outside the store, in `var_dir`, so that no store can make them forget. Written at most
-once a second, never per message. One host: a second machine has marks of its own.
+once a second, never per message. One host: a second machine has marks of its own; so has a second store that shares
+`var_dir`, in a file named after it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from journeys.words import NO_TURN, Cause, Outcome
 from providers.base import Outbound, SendResult
@@ -49,11 +49,11 @@ class Mark:
 
 
 class Marker:
-    """Keeps the mark of one store, durably, beside it."""
+    """Keeps the mark of one store, durably, beside it: for `var/epoch.json`, in `var/epoch-<its name>.json`."""
 
     def __init__(self, store: Store, path: Path) -> None:
-        self._store, self._path = store, path
-        self._epoch = store_epoch(store)
+        self._store = store
+        self.path = path.with_name(f"{path.stem}-{store_epoch(store)}{path.suffix}")
         self._written = Mark()
         self._lock = threading.Lock()
 
@@ -80,39 +80,30 @@ class Marker:
 
     def trust_store(self, now: Instant) -> None:
         """A person recovered the store: it counts as it is, and so does the clock."""
-        try:
-            self._all()
-        except Misconfigured:
-            self._path.unlink()
         with self._lock:
             self._write(Mark(seen_at=now))
 
     def _read(self) -> Mark:
-        return Mark(**self._all().get(self._epoch, {}))
-
-    def _all(self) -> dict[str, dict[str, Any]]:
         try:
-            kept = json.loads(self._path.read_text())
+            return Mark(**json.loads(self.path.read_text()))
         except FileNotFoundError:
-            return {}
-        except ValueError:
+            return Mark()
+        except (ValueError, TypeError):
             raise Misconfigured(
-                f"{self._path.name} cannot be read, so nobody knows what was sent last; `recall recover` writes it anew"
+                f"{self.path.name} cannot be read, so nobody knows what was sent last; `recall recover` writes it anew"
             ) from None
-        return dict(kept)
 
     def _write(self, mark: Mark) -> None:
         """Whole or not at all: a new file, synced, takes the place of the old one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-        everything = {**self._all(), self._epoch: vars(mark)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.write(descriptor, json.dumps(everything).encode())
+            os.write(descriptor, json.dumps(vars(mark)).encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        draft.replace(self._path)
+        draft.replace(self.path)
         self._written = mark
 
 

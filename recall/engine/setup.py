@@ -14,6 +14,7 @@ from recall.clock import Clock
 from recall.engine.dispatch import Dispatcher
 from recall.engine.fitness import Fit
 from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
+from recall.engine.spool import spool_dir
 from recall.errors import Misconfigured
 from recall.settings import Mode, Settings
 from recall.store.connect import Store, clock_of, confirm_address_key, open_store
@@ -76,7 +77,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         store,
         providers,
         clock,
-        settings.var_dir / "spool",
+        spool_dir(settings.var_dir, store),
         settings.mode,
         doors=open_doors(settings) if settings.public_url else None,
         testers=settings.test_recipients,

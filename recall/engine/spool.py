@@ -16,8 +16,14 @@ from pathlib import Path
 from journeys.words import Cause, Outcome
 from recall.clock import Instant
 from recall.store.connect import Store
+from recall.store.guards import store_epoch
 from recall.store.ledger import Answer, settle
 from recall.store.policies import live_policies
+
+
+def spool_dir(var_dir: Path, store: Store) -> Path:
+    """Where answers for this store are kept: another store in the same `var_dir` would drop them as unknown."""
+    return var_dir / f"spool-{store_epoch(store)}"
 
 
 def spool(directory: Path, answers: Sequence[Answer]) -> Path:

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
 
 from journeys.words import End
 from recall.clock import Instant
 from recall.store import schema
-from recall.store.connect import Store, read_fact, write_fact
+from recall.store.connect import Store
 from recall.store.moves import end
 
 EPOCH = "epoch"
@@ -19,11 +20,15 @@ EPOCH = "epoch"
 def store_epoch(store: Store) -> str:
     """The name of this store, drawn once; a copy of it has the same."""
     known = store.fact(EPOCH)
-    if known is None:
+    if known is not None:
+        return known
+    drawn = secrets.token_hex(8)
+    try:
         with store.writing() as connection:
-            known = read_fact(connection, EPOCH) or secrets.token_hex(8)
-            write_fact(connection, EPOCH, known)
-    return known
+            connection.execute(schema.facts.insert().values(name=EPOCH, value=drawn))
+    except IntegrityError:  # another process drew one in the same moment; that one holds
+        return store_epoch(store)
+    return drawn
 
 
 def knows_ref(store: Store, ref: str) -> bool:

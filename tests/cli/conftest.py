@@ -17,6 +17,7 @@ from providers.outbox import Outbox
 from recall.cli.main import run
 from recall.clock import DAY, FixedClock, Instant
 from recall.engine.setup import Setup
+from recall.engine.spool import spool_dir
 from recall.settings import Settings
 from recall.store.connect import Store, write_fact
 from tests.engine.conftest import Scene
@@ -107,7 +108,9 @@ def growth(recall: Recall, sqlite_store: Store, settings: Settings, now: Instant
         write_fact(connection, "simulated", "true")
     clock = FixedClock(now)
     outbox = settings.var_dir / "outbox"
-    setup = Setup(sqlite_store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir / "spool")
+    setup = Setup(
+        sqlite_store, {"outbox": Outbox(outbox, clock=clock)}, clock, spool_dir(settings.var_dir, sqlite_store)
+    )
     made = Growth(recall, Scene(sqlite_store, clock, setup, outbox))
     made.at(now)
     return made

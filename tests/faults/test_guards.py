@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ from providers.base import Address, Content, Outbound, SendResult
 from recall.clock import DAY, HOUR, MINUTE, SECOND
 from recall.engine.dispatch import Dispatcher
 from recall.engine.guards import MARK_FILE, Marker, Tripwire
+from recall.engine.spool import replay as replay_spool
+from recall.engine.spool import spool, spool_dir
 from recall.errors import Misconfigured, Transient
-from recall.store.connect import Store
+from recall.settings import Settings
+from recall.store import schema
+from recall.store.connect import Store, open_store
 from recall.store.controls import ControlKind, read_controls, set_control
+from recall.store.guards import store_epoch
+from recall.store.ledger import Answer
 from tests.cli.conftest import recall as recall
 from tests.engine.conftest import Scene
 from tests.engine.doubles import Scripted, accept, refuse, throttle
@@ -70,11 +77,11 @@ def test_a_clock_that_went_back_stops_everything_until_it_is_right(guarded: Scen
 
 def test_the_mark_is_written_once_a_second_and_outlives_the_process(guarded: Scene, tmp_path: Path) -> None:
     guarded.run()
-    kept = (tmp_path / "var" / MARK_FILE).read_text()
     marker = guarded.setup.marker
     assert marker is not None
+    kept = marker.path.read_text()
     marker.passed(["f" * 24], guarded.now + SECOND // 2)
-    assert (tmp_path / "var" / MARK_FILE).read_text() == kept
+    assert marker.path.read_text() == kept
     marker.passed(["f" * 24], guarded.now + SECOND)
     with pytest.raises(Misconfigured, match="f" * 24):
         Marker(guarded.store, tmp_path / "var" / MARK_FILE).check(guarded.now)
@@ -82,9 +89,55 @@ def test_the_mark_is_written_once_a_second_and_outlives_the_process(guarded: Sce
 
 def test_an_unreadable_mark_is_said_and_not_taken_for_none(guarded: Scene, tmp_path: Path) -> None:
     guarded.run()
-    (tmp_path / "var" / MARK_FILE).write_text("{torn")
-    with pytest.raises(Misconfigured, match="recover"):
-        Marker(guarded.store, tmp_path / "var" / MARK_FILE).check(guarded.now)
+    marker = Marker(guarded.store, tmp_path / "var" / MARK_FILE)
+    for torn in ("{torn", "[]", '{"what": 1}'):
+        marker.path.write_text(torn)
+        with pytest.raises(Misconfigured, match="recover"):
+            marker.check(guarded.now)
+
+
+def test_two_stores_in_one_folder_have_a_mark_each(guarded: Scene, other_store: Store, tmp_path: Path) -> None:
+    """As after a move from SQLite to PostgreSQL: neither blocks the other, neither lets the other go on."""
+    mine, theirs = (Marker(each, tmp_path / "var" / MARK_FILE) for each in (guarded.store, other_store))
+    guarded.run()
+    theirs.check(guarded.now - HOUR)  # our clock is none of theirs
+    theirs.passed(["f" * 24], guarded.now)
+    mine.check(guarded.now)
+    with pytest.raises(Misconfigured, match="f" * 24):
+        theirs.check(guarded.now)
+    mine.path.write_text("{torn")
+    mine.trust_store(guarded.now)
+    mine.check(guarded.now)
+    with pytest.raises(Misconfigured, match="f" * 24):
+        theirs.check(guarded.now)
+
+
+def test_answers_kept_for_one_store_are_not_dropped_by_another(
+    guarded: Scene, other_store: Store, tmp_path: Path
+) -> None:
+    mine, theirs = (spool_dir(tmp_path, each) for each in (guarded.store, other_store))
+    guarded.run()
+    [send] = guarded.sends()
+    with guarded.store.writing() as connection:
+        connection.execute(schema.sends.update().values(state="calling"))
+    spool(mine, [Answer(send.ref, Outcome.ACCEPTED)])
+    assert replay_spool(other_store, theirs, now=guarded.now) == 0
+    assert replay_spool(guarded.store, mine, now=guarded.now) == 1
+
+
+def test_processes_that_open_a_new_store_at_once_agree_on_its_name(store: Store) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        names = set(threads.map(lambda _: store_epoch(store), range(8)))
+    assert names == {store.fact("epoch")}
+
+
+@pytest.fixture
+def other_store(settings: Settings, _migrated_file: Path, tmp_path: Path) -> Iterator[Store]:
+    """A second store with the same address key."""
+    shutil.copy(_migrated_file, tmp_path / "other.db")
+    store = open_store(settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'other.db'}"}))
+    yield store
+    store.close()
 
 
 def test_recover_ends_what_the_store_forgot_and_lets_recall_send_again(
@@ -95,7 +148,8 @@ def test_recover_ends_what_the_store_forgot_and_lets_recall_send_again(
     sent = scene.setup.providers["outbox"].calls  # type: ignore[attr-defined]
     log = tmp_path / "provider.jsonl"
     log.write_text("".join(to_line(accepted(one, at=scene.now, provider_id="x")) + "\n" for one in sent))
-    shutil.copy(tmp_path / "var" / MARK_FILE, tmp_path / "kept.json")
+    assert scene.setup.marker is not None
+    shutil.copy(scene.setup.marker.path, tmp_path / "kept.json")
     forget_everything(sqlite_store)
     done = recall("recover", "--log", log, "--why", "a backup came back", "--json")
     assert done.data | {"forgotten": 1, "ended": 1} == done.data
