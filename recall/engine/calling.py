@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import NoReturn
 
 from journeys.policy import Route
 from journeys.words import Cause, Channel, Outcome
@@ -34,12 +36,15 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
     """
     route = gate.of.policy.routes[gate.of.channel]
     outbound = to_outbound(gate, passed.calls, passed.lane)
-    _refuse_late(setup, outbound, started)
+    may_begin = partial(_is_in_time, started)
+    if not may_begin():
+        _refuse_late(setup, outbound)
     outbound = confirm_chunk(setup, gate, outbound)
-    _refuse_late(setup, outbound, started)  # the host's answer took its time too
     if not outbound:
         return []
-    called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound)
+    called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound, may_begin=may_begin)
+    if called.is_late:  # the host's answer took its time, or this process stood still
+        _refuse_late(setup, outbound)
     called = _fail_over(setup, route, passed.lane, outbound, called, started=started)
     if called.is_outage:
         _stop(setup, gate, called, passed.lane.provider)
@@ -48,13 +53,14 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
     return called.results
 
 
-def _refuse_late(setup: Setup, outbound: Sequence[Outbound], started: float) -> None:
+def _is_in_time(started: float) -> bool:
+    return elapsed_seconds() - started <= GATE_TO_CALL_SECONDS
+
+
+def _refuse_late(setup: Setup, outbound: Sequence[Outbound]) -> NoReturn:
     """Nobody is called on a decision older than five seconds; this very process knows that nothing touched the wire."""
-    if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
-        put_back(setup, [o.ref for o in outbound])
-        raise Transient(
-            f"more than {GATE_TO_CALL_SECONDS:.0f} s from gate to call; {len(outbound)} messages are due again"
-        )
+    put_back(setup, [o.ref for o in outbound])
+    raise Transient(f"more than {GATE_TO_CALL_SECONDS:.0f} s from gate to call; {len(outbound)} messages are due again")
 
 
 def to_outbound(gate: Gate, calls: Sequence[Call], lane: Lane) -> list[Outbound]:
@@ -116,6 +122,7 @@ def record(setup: Setup, answers: Sequence[Answer]) -> None:
 def _fail_over(
     setup: Setup, route: Route, lane: Lane, outbound: Sequence[Outbound], called: Called, *, started: float
 ) -> Called:
+    may_begin = partial(_is_in_time, started)
     for name in route.providers[route.providers.index(lane.provider) + 1 :] if lane.provider in route.providers else ():
         unsent = _unsent(route, called)
         if not unsent:
@@ -123,9 +130,7 @@ def _fail_over(
         again = [replace(o, sender=route.senders_of(name)[0]) for o in outbound if o.ref in unsent]
         with setup.store.writing() as connection:
             reassign(connection, sorted(unsent), name, again=sorted(_throttled(called) & unsent))
-        if elapsed_seconds() - started > GATE_TO_CALL_SECONDS:
-            break  # asked last: the commit may have taken long
-        called = _merged(called, setup.dispatcher.call(setup.provider(name), again))
+        called = _merged(called, setup.dispatcher.call(setup.provider(name), again, may_begin=may_begin))
     return called
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ class Called:
 
     results: list[SendResult] = field(default_factory=list)
     down: ChannelDown | Transient | None = None
+    is_late: bool = False  # its time had passed, so that nobody was called
 
     @property
     def is_outage(self) -> bool:
@@ -42,16 +43,21 @@ class Dispatcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._times: dict[str, CallTimes] = {}
 
-    def call(self, provider: Provider, batch: Sequence[Outbound]) -> Called:
-        """Send one chunk; what the provider leaves unanswered is in doubt, whatever went wrong."""
+    def call(
+        self, provider: Provider, batch: Sequence[Outbound], *, may_begin: Callable[[], bool] = lambda: True
+    ) -> Called:
+        """Send one chunk; what the provider leaves unanswered is in doubt, whatever went wrong.
+
+        `may_begin` is asked last of all, on the loop: this process may have stood still on its way there.
+        """
         wire = None if provider.caps.simulated else self._tripwire
         if wire is None:
-            return self.run(_call(provider, batch))
+            return self.run(_call(provider, batch, may_begin))
         if why := wire.before(batch):
             down = ChannelDown(f"the kill switch went on, {why}")
             return Called([SendResult(o.ref, Outcome.NOT_SENT, Cause.CONNECT) for o in batch], down)
         begun = elapsed_seconds()
-        called = self.run(_call(provider, batch))
+        called = self.run(_call(provider, batch, may_begin))
         self._note_time(provider.name, elapsed_seconds() - begun, len(batch))
         wire.after(batch, called.results)
         return called
@@ -78,7 +84,9 @@ class Dispatcher:
             return self._loop
 
 
-async def _call(provider: Provider, batch: Sequence[Outbound]) -> Called:
+async def _call(provider: Provider, batch: Sequence[Outbound], may_begin: Callable[[], bool]) -> Called:
+    if not may_begin():
+        return Called([SendResult(o.ref, Outcome.NOT_SENT, Cause.CONNECT) for o in batch], is_late=True)
     called = Called()
     waiting = {outbound.ref for outbound in batch}
     code = "no answer"

@@ -13,6 +13,7 @@ from journeys.words import Outcome, ReceiptKind
 from providers.base import InDoubt, SendResult
 from recall.clock import DAY, FixedClock
 from recall.engine import calling
+from recall.engine.dispatch import Dispatcher
 from recall.engine.reconcile import reconcile
 from recall.engine.spool import read, replay, spool
 from recall.errors import StoreBusy, Transient
@@ -80,6 +81,24 @@ def test_a_throttled_message_is_not_called_without_end_when_the_next_provider_ca
         scene.run()
         scene.later(DAY // 24)
     assert len(first.calls) <= 5
+
+
+def test_a_process_that_stood_still_on_its_way_to_the_call_does_not_call(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = begin(scene, "u1")
+    run, began = Dispatcher.run, calling.elapsed_seconds()
+
+    def stand_still(dispatcher: Dispatcher, work: Any) -> Any:
+        monkeypatch.setattr(calling, "elapsed_seconds", lambda: began + 60)
+        return run(dispatcher, work)
+
+    monkeypatch.setattr(Dispatcher, "run", stand_still)
+    scene.run()
+    monkeypatch.undo()
+    assert (first.calls, [send.state for send in scene.sends()]) == ([], ["not_sent"])
+    scene.run()
+    assert len(first.calls) == 1, "it was due again at once"
 
 
 def test_the_next_provider_is_not_called_when_writing_it_down_took_too_long(
