@@ -57,6 +57,8 @@ ONLY_IN = {
     "twilio": {"providers.twilio_account", "providers.twilio_webhooks", "providers.twilio_voice"},
     "sendgrid": {"providers.sendgrid_email", "providers.sendgrid_events"},
     "firebase_admin": set(),  # an oracle of tests only
+    "httptools": set(),  # HTTP is spoken by aiohttp: even where it is slower, nobody here writes a client by hand
+    "h11": set(),
     "google": {"providers.fcm_push"},
     "fastapi": {"recall.web"},
     "starlette": {"recall.web"},
