@@ -18,7 +18,8 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,18 +140,14 @@ class Tripwire:
     def before(self, batch: Sequence[Outbound]) -> str:
         """Count these calls; says what is wrong, after tripping, when one must not be made ("" when all may)."""
         now = self._now()
-        with self._lock:
-            self._db.execute("begin immediate")
-            try:
-                why = self._too_often(batch, now)
-                if not why:
-                    self._db.executemany(
-                        "insert into calls (ref, count, at) values (?, 1, ?)"
-                        " on conflict (ref) do update set count = count + 1, at = excluded.at",
-                        [(message.ref, now) for message in batch],
-                    )
-            finally:
-                self._db.execute("commit")
+        with self._writing():
+            why = self._too_often(batch, now)
+            if not why:
+                self._db.executemany(
+                    "insert into calls (ref, count, at) values (?, 1, ?)"
+                    " on conflict (ref) do update set count = count + 1, at = excluded.at",
+                    [(message.ref, now) for message in batch],
+                )
         if why:
             self._trip(f"tripwire: {why}")
         return why
@@ -170,8 +167,7 @@ class Tripwire:
         unsent = [r for r in results if r.outcome is Outcome.NOT_SENT]
         stayed = {r.ref for r in unsent if r.cause is Cause.CONNECT or r.code == NO_TURN}
         now = self._now()
-        with self._lock:
-            self._db.execute("begin immediate")
+        with self._writing():
             self._db.executemany(
                 "insert into gone (address, ref, at) values (?, ?, ?) on conflict do update set at = excluded.at",
                 [(_hash(message), message.ref, now) for message in batch if message.ref not in stayed],
@@ -180,7 +176,17 @@ class Tripwire:
             self._db.executemany("update calls set count = count - 1 where ref = ?", [(ref,) for ref in sorted(stayed)])
             self._db.execute("delete from gone where at < ?", (now - 2 * HOUR,))
             self._db.execute("delete from calls where at < ?", (now - _CALLS_KEPT,))
-            self._db.execute("commit")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction of the one connection; whatever fails in it leaves the next one its own."""
+        with self._lock:
+            try:
+                self._db.execute("begin immediate")
+                yield
+                self._db.execute("commit")
+            finally:
+                self._db.rollback()
 
 
 # The batch as JSON: [[ref, hash of the address], …]

@@ -196,12 +196,16 @@ def gate_chunk(setup: Setup, gate: Gate, page: Page, granted: Grant) -> Passed:
             _take_back(setup, passed)
         raise
     if passed.calls and setup.marker is not None:
-        setup.marker.passed([call.ref for call in passed.calls], passed.now)
+        try:
+            setup.marker.passed([call.ref for call in passed.calls], passed.now)
+        except OSError as error:
+            _take_back(setup, passed)
+            raise Transient(f"what was sent last cannot be noted outside the store ({error.strerror})") from None
     return passed
 
 
 def _take_back(setup: Setup, passed: Passed) -> None:
-    """The answer to our COMMIT got lost: whatever it kept is due again, for nobody was called.
+    """The answer to our COMMIT got lost, or the mark: whatever it kept is due again, for nobody was called.
 
     Where the store stays away these rows become doubts, as if the process had died.
     """
