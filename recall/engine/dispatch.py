@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ from recall.clock import elapsed_seconds
 from recall.engine.guards import Tripwire
 from recall.errors import ChannelDown, Transient
 from recall.store.call_times import CallTimes
+
+log = logging.getLogger("recall.engine")
 
 T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 10.0  # design 5: provider timeout
@@ -53,13 +57,12 @@ class Dispatcher:
         wire = None if provider.caps.simulated else self._tripwire
         if wire is None:
             return self.run(_call(provider, batch, may_begin))
-        if why := wire.before(batch):
-            down = ChannelDown(f"the kill switch went on, {why}")
+        if down := _why_not(wire, batch):
             return Called([SendResult(o.ref, Outcome.NOT_SENT, Cause.CONNECT) for o in batch], down)
         begun = elapsed_seconds()
         called = self.run(_call(provider, batch, may_begin))
         self._note_time(provider.name, elapsed_seconds() - begun, len(batch))
-        wire.after(batch, called.results)
+        _count_gone(wire, batch, called.results)
         return called
 
     def _note_time(self, provider: str, seconds: float, messages: int) -> None:
@@ -82,6 +85,23 @@ class Dispatcher:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="recall-dispatch", daemon=True).start()
             return self._loop
+
+
+def _why_not(wire: Tripwire, batch: Sequence[Outbound]) -> ChannelDown | None:
+    """What keeps these calls from being made; what cannot be counted is not called."""
+    try:
+        why = wire.before(batch)
+    except sqlite3.Error as error:
+        return ChannelDown(f"the tripwire's file cannot be written ({error}), so nobody is called")
+    return ChannelDown(f"the kill switch went on, {why}") if why else None
+
+
+def _count_gone(wire: Tripwire, batch: Sequence[Outbound], results: Sequence[SendResult]) -> None:
+    """Nothing fallible stands between an answer and its record: a count may be missing, an answer never."""
+    try:
+        wire.after(batch, results)
+    except sqlite3.Error as error:
+        log.error("the tripwire's file cannot be written (%s); %s messages are not counted", error, len(batch))
 
 
 async def _call(provider: Provider, batch: Sequence[Outbound], may_begin: Callable[[], bool]) -> Called:

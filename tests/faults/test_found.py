@@ -1,9 +1,12 @@
-"""What the drawn worlds found, told as plainly as can be: each of these once broke an invariant."""
+"""What drawn worlds and enumerated crashes found, told as plainly as can be: each of these once broke an invariant."""
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +17,14 @@ from providers.base import InDoubt, SendResult
 from recall.clock import DAY, FixedClock
 from recall.engine import calling
 from recall.engine.dispatch import Dispatcher
+from recall.engine.guards import Marker, Tripwire
 from recall.engine.reconcile import reconcile
+from recall.engine.setup import Setup
 from recall.engine.spool import read, replay, spool
 from recall.errors import StoreBusy, Transient
-from recall.store import schema
+from recall.settings import Settings
+from recall.store import bulk, schema
+from recall.store.connect import Store
 from recall.store.ledger import Answer, settle
 from recall.store.receipts import Receipt, record_receipts
 from recall.store.routes import reassign
@@ -195,3 +202,99 @@ def test_an_attempt_the_gate_held_back_does_not_act_on_the_outcome_before_it(sce
         scene.later(DAY // 4)
         scene.run()
     assert scene.enrolment(enrolment).end_reason == "finished"
+
+
+# --- what dying, or failing, at every moment of every script found ------------------------------------------------
+
+
+class BrokenDriver:
+    """The driver's connection, one of whose statements fails beneath SQLAlchemy, where hot writes are made."""
+
+    def __init__(self, real: Any, word: str) -> None:
+        self._real, self._word = real, word
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *given: Any) -> Any:
+        if self._word in statement:
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._real.execute(statement, *given)
+
+    def executemany(self, statement: str, *given: Any) -> Any:
+        if self._word in statement:
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._real.executemany(statement, *given)
+
+
+def test_answers_are_spooled_when_the_driver_beneath_sqlalchemy_fails(
+    sqlite_store: Store, settings: Settings, now: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own errors went past every `except StoreBusy`, and answers that were there already became doubts."""
+    clock = FixedClock(now)
+    setup = Setup(sqlite_store, {"outbox": Scripted()}, clock, settings.var_dir / "spool")
+    scene = Scene(sqlite_store, clock, setup, settings.var_dir / "outbox")
+    scene.add_user("u1")
+    scene.enrol(scene.publish(STEP), "u1")
+    real = bulk.driver
+    monkeypatch.setattr(calling, "_SETTLE_WAITS_SECONDS", (0.0,))
+    monkeypatch.setattr(bulk, "driver", lambda connection: BrokenDriver(real(connection), "update sends"))
+    scene.run()
+    monkeypatch.undo()
+    assert scene.sends()[0].state == "calling"
+    assert reconcile(scene.setup).spooled == 1
+    assert scene.sends()[0].state == "accepted"
+
+
+def guarded(scene: Scene, folder: Path) -> tuple[Scripted, Tripwire]:
+    """A provider that counts as real, with its tripwire and its mark."""
+    provider = Scripted()
+    provider.caps = replace(provider.caps, simulated=False)
+    wire = Tripwire(folder / "tripwire.db", now=scene.clock.now, trip=lambda why: None)
+    marker = Marker(scene.store, folder / "epoch.json")
+    scene.setup = replace(scene.setup, providers={"outbox": provider}, dispatcher=Dispatcher(wire), marker=marker)
+    scene.add_user("u1")
+    scene.enrol(scene.publish(STEP), "u1")
+    return provider, wire
+
+
+def refuse_table(wire: Tripwire, table: str) -> None:
+    """No room for one more row of this table."""
+    wire._db.execute(
+        f"create temp trigger full_{table} before insert on main.{table} begin select raise(fail, 'full'); end"
+    )
+
+
+def test_an_answer_is_recorded_though_the_tripwire_cannot_count_it(scene: Scene, tmp_path: Path) -> None:
+    """Its file stood between the answer and the record: on a full disk every answer became a doubt."""
+    _, wire = guarded(scene, tmp_path)
+    refuse_table(wire, "gone")
+    scene.run()
+    assert scene.sends()[0].state == "accepted"
+
+
+def test_who_cannot_be_counted_is_not_called_and_due_again(scene: Scene, tmp_path: Path) -> None:
+    provider, wire = guarded(scene, tmp_path)
+    refuse_table(wire, "calls")
+    assert "tripwire" in str(scene.run().failed)
+    assert (provider.calls, scene.sends()[0].state) == ([], "not_sent")
+    wire._db.execute("drop trigger full_calls")
+    scene.run()
+    assert [call.user for call in provider.calls] == ["u1"]
+
+
+def test_who_passed_the_gate_is_due_again_when_the_mark_cannot_be_written(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody had been called, and yet each became a doubt."""
+    provider, _ = guarded(scene, tmp_path)
+
+    def full(*_given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Marker, "_write", full)
+        assert "outside the store" in str(scene.run().failed)
+    assert (provider.calls, scene.sends()[0].state) == ([], "not_sent")
+    scene.run()
+    assert [call.user for call in provider.calls] == ["u1"]
