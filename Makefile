@@ -69,7 +69,7 @@ format: $(READY) ## put code into the one format
 demo: $(READY) ## the main job on simulated people: find, send, wait, measure
 	$(RUN)/recall demo
 
-up: $(READY) ## Prefect server, worker and web on this machine
+up: $(READY) ## Prefect server and worker on this machine
 	$(RUN)/recall up
 
 up-cluster: $(READY) ## the same as on several machines: PostgreSQL, a server with a password, three workers

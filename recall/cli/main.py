@@ -54,7 +54,7 @@ VERBS = {
     "doctor": Verb("doctor:doctor", "Is this installation fit to send?"),
     "serve": Verb("serve:serve", "Take webhooks, clicks, opt-outs and events; settle doubts."),
     "demo": Verb("demo:demo", "See the whole job once, on simulated people."),
-    "up": Verb("up:up", "Start Prefect server, worker and web on this machine."),
+    "up": Verb("up:up", "Start Prefect server and worker on this machine."),
 }
 
 
