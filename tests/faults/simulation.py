@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def opened(plan: Plan) -> Iterator[World]:
         folder = Path(name)
         with new_engine(folder, is_postgresql=plan.has("postgresql")) as engine:
             world = World(plan, folder, engine)
-            with woven(world.loom):
+            with closing(world), woven(world.loom):
                 yield world
 
 

@@ -42,6 +42,7 @@ ZONES = (
 ELIGIBLE = {"overdue_days": "0", "frozen": "false", "fraud_review": "false"}
 PRICE = 45_000
 ON_POSTGRESQL = 0.05  # of all worlds; the others live on SQLite
+FORGETTING = 0.25  # of all worlds; in the others everything is kept, and no daily pass looks for what is old
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def draw_plan(seed: int) -> Plan:
     features = frozenset(name for name in FEATURES if dice.random() < share)
     if random.Random(f"recall {seed} store").random() < ON_POSTGRESQL:
         features |= {"postgresql"}
+    if random.Random(f"recall {seed} retention").random() < FORGETTING:
+        features |= {"forgets"}
     users = dice.randint(1, 9) + (4 if "overlaps" in features else 0)  # chunks hold four: so that there are several
     return Plan(seed, features, users=users, days=dice.randint(2, 12), workers=dice.randint(1, 3))
 
@@ -214,11 +217,24 @@ def draw_policy(plan: Plan, name: str = "cn-consumer-finance") -> Policy:
         "currency": "CNY",
         "prices": [{"channel": channel, "amount": PRICE, "unit": "message"} for channel in CHANNELS],
     }
+    rules["retention"] = draw_retention(plan.dice(f"retention {name}")) if plan.has("forgets") else {}
     rules["holdout"] = dice.choice((10, 40)) if plan.has("holdout") else 0
     rules["doubt_hold"] = dice.choice(("72h", "12h"))
     if plan.has("programme_budget"):
         rules["budget_per_day"] = PRICE * dice.randint(1, max(plan.users, 1))
     return Policy.model_validate(rules)
+
+
+def draw_retention(dice: random.Random) -> dict[str, str]:
+    """So short that something is forgotten while people are still on their way."""
+    spans = {
+        "bodies": ("1d", "3d"),
+        "links": ("2d",),
+        "receipts": ("1d", "4d"),
+        "decisions": ("1d", "3d"),
+        "events": ("20d", "40d"),
+    }
+    return {kind: dice.choice(choices) for kind, choices in spans.items() if dice.random() < 0.7}
 
 
 CHANNELS = ("push", "sms", "call")
