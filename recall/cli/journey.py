@@ -57,12 +57,10 @@ def lint(app: App, files: tuple[Path, ...], everything: bool, strict: bool, ship
         raise click.UsageError("name FILES, or check everything with --all or --shipped, not both")
     found = problems_of_files(files) if files else find_problems(SHIPPED if shipped else project_folder(app))
     broken = any(problem.severity == "error" for problem in found)
-    nouns = [] if files or broken else [each.noun for each in read_project(app, shipped=shipped).journeys.values()]
-    needed = needed_by(nouns)
-    if not shipped:
-        found = [*found, *power_warnings(app, needed)]
-    if nouns and not shipped:
-        found = [*found, *gateway_problems(app, read_project(app))]
+    project = None if files or broken else read_project(app, shipped=shipped)
+    needed = needed_by(each.noun for each in project.journeys.values()) if project else {}
+    if project and not shipped:
+        found = [*found, *power_warnings(app, needed), *gateway_problems(app, project)]
     wrong = [problem for problem in found if strict or problem.severity == "error"]
     lines = [*power_lines(needed), *(_told(problem) for problem in found)]
     data = {"ok": not wrong, "problems": [_as_data(each) for each in found], "people_needed": needed}

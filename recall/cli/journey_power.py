@@ -34,21 +34,18 @@ def power_lines(needed: Mapping[str, int]) -> list[str]:
 
 def power_warnings(app: App, needed: Mapping[str, int]) -> list[Problem]:
     """Journeys with fewer people than that: found within a quarter, or in the whole store where nobody looked yet."""
-    from recall.cli.journey_files import opened_store
+    from recall.store.headcount import count_heads
 
-    store = opened_store(app)
-    if store is None:
+    heads = count_heads(app.settings.store_url) if needed else None
+    if heads is None:
         return []
-    from recall.store.figures_days import audience_of_a_quarter, count_users
-
     warnings = []
-    with store.reading() as connection:
-        for name, people in needed.items():
-            there, where = audience_of_a_quarter(connection, name), "in a quarter there were"
-            if there is None:
-                there, where = count_users(connection), "the store knows"
-            if 0 < there < people:  # nobody at all: nothing was imported, or no look found anybody yet
-                message = f"{where} {there:,} people, {people:,} are needed to see what it brings"
-                hint = "hold out 20 to 50 %, pool it with another journey, or collect for longer"
-                warnings.append(Problem(f"{name}.yaml", None, message, hint, "holdout", "warning"))
+    for name, people in needed.items():
+        there, where = heads.of_a_quarter.get(name), "in a quarter there were"
+        if there is None:
+            there, where = heads.people, "the store knows"
+        if 0 < there < people:  # nobody at all: nothing was imported, or no look found anybody yet
+            message = f"{where} {there:,} people, {people:,} are needed to see what it brings"
+            hint = "hold out 20 to 50 %, pool it with another journey, or collect for longer"
+            warnings.append(Problem(f"{name}.yaml", None, message, hint, "holdout", "warning"))
     return warnings

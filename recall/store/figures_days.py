@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, case, exists, func, select
 
 from journeys.words import Holdout
-from recall.clock import DAY, Instant
+from recall.clock import Instant
 from recall.store import schema
 from recall.store.figures import SENT, WEEK, Asked
 from recall.store.versions import Version, read_version
@@ -159,25 +159,3 @@ def _day_stages(asked: Asked, journey_id: int, begins: Instant, ends: Instant, e
         .group_by(_V.c.name),
     )
     return dict.fromkeys(events, 0) | {name: count for name, count in rows}
-
-
-def count_users(connection: Connection) -> int:
-    """Everybody who is not erased."""
-    users = schema.users
-    return int(connection.execute(select(func.count()).where(users.c.erased_at.is_(None))).scalar_one())
-
-
-def audience_of_a_quarter(connection: Connection, journey: str) -> int | None:
-    """Who was let in within 90 days of the last look, and who was left over then; None when nobody looked yet."""
-    counts, journeys = schema.entry_counts, schema.journeys
-    rows = connection.execute(
-        select(counts.c.at, counts.c.reason, counts.c.users)
-        .join(journeys, journeys.c.id == counts.c.journey_id)
-        .where(journeys.c.name == journey, counts.c.reason.in_(("candidates", "enrolled")))
-    ).all()
-    if not rows:
-        return None
-    last = max(row.at for row in rows)
-    enrolled = sum(row.users for row in rows if row.reason == "enrolled" and row.at > last - 90 * DAY)
-    of_last = {row.reason: row.users for row in rows if row.at == last}
-    return int(enrolled + of_last.get("candidates", 0) - of_last.get("enrolled", 0))

@@ -105,13 +105,15 @@ def test_lint_misused_says_how_to_use_it(growth, arguments, said):
     assert said in answer.err
 
 
-def test_linting_imports_no_store_and_no_heavy_library():
+@pytest.mark.parametrize("words", [["--shipped"], [], ["journeys/settled-30d.yaml"]])
+def test_linting_imports_no_heavy_library_also_where_there_is_a_store(growth, words):
     heavy = {"prefect", "pandas", "sqlalchemy", "scipy", "statsmodels", "matplotlib", "phonenumbers", "rich.console"}
     program = (
         "import sys; from recall.cli.main import run; "
-        "code = run(['journey', 'lint', '--shipped']); print(code, *sys.modules)"
+        f"code = run(['journey', 'lint', '--database', '{growth.scene.store.engine.url}', *{words}]); "
+        "print(code, *sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     code, *modules = done.stdout.splitlines()[-1].split()
     assert code == "0"
     assert heavy.isdisjoint(modules)
