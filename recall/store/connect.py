@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, bindparam, create_engine, event, select
 from sqlalchemy import Connection as Connection  # the name other rooms use in signatures
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -79,9 +80,21 @@ def read_fact(connection: Connection, name: str) -> str | None:
 
 
 def write_fact(connection: Connection, name: str, value: str) -> None:
-    """Say or replace one fact about the store."""
+    """Say or replace one fact about the store; of two who say it first in the same moment the later one holds."""
     if not connection.execute(_CHANGE_FACT, {"fact": name, "said": value}).rowcount:
-        connection.execute(schema.facts.insert().values(name=name, value=value))
+        new = _new_fact(connection, name, value).on_conflict_do_update(index_elements=["name"], set_={"value": value})
+        connection.execute(new)
+
+
+def keep_fact(connection: Connection, name: str, value: str) -> str:
+    """Say a fact unless it is known already, be it by another process in this moment; returns what is known."""
+    connection.execute(_new_fact(connection, name, value).on_conflict_do_nothing())
+    return read_fact(connection, name) or value
+
+
+def _new_fact(connection: Connection, name: str, value: str) -> Any:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(schema.facts).values(name=name, value=value)
 
 
 _IS_FACT = schema.facts.c.name == bindparam("fact")
@@ -212,8 +225,7 @@ def confirm_address_key(store: Store) -> None:
     known = store.fact("address_key")
     if known is None:
         with store.writing() as connection:
-            known = read_fact(connection, "address_key") or fingerprint
-            write_fact(connection, "address_key", known)
+            known = keep_fact(connection, "address_key", fingerprint)
     if known != fingerprint:
         raise Misconfigured(
             "the address key is not the one this store was made with, so opt-outs would not be recognised; "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,35 @@ def test_a_store_refuses_another_address_key_than_its_first(store: Store):
     confirm_address_key(store)
     with pytest.raises(Misconfigured, match="address key is not the one"):
         confirm_address_key(Store(store.engine, b"another key"))
+
+
+def test_processes_that_first_use_a_store_in_the_same_moment_agree_on_its_key(store: Store) -> None:
+    gate = threading.Barrier(8)
+
+    def begin(number: int) -> str:
+        gate.wait(10)
+        try:
+            confirm_address_key(Store(store.engine, f"key {number % 2}".encode()))
+        except Misconfigured:
+            return ""
+        return f"key {number % 2}"
+
+    with ThreadPoolExecutor(8) as pool:
+        agreed = set(pool.map(begin, range(8)))
+    assert len(agreed - {""}) == 1, "one key is the store's own, and the others are refused"
+
+
+def test_a_fact_said_by_two_at_once_is_known_and_nobody_fails(store: Store) -> None:
+    gate = threading.Barrier(4)
+
+    def say(number: int) -> None:
+        gate.wait(10)
+        with store.writing() as connection:
+            write_fact(connection, "a fact", str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(say, range(4)))
+    assert store.fact("a fact") in {"0", "1", "2", "3"}
 
 
 def test_the_kept_fingerprint_does_not_give_the_key_away(store: Store):
