@@ -143,14 +143,15 @@ def _send_rows(
     of, version, node, shadow = gate.of, gate.of.version, gate.of.node, state is SendState.SHADOW
     channel, expires, counted = of.channel.value, node.expires.micros, of.counts and not shadow
     link, offer = node.link or None, node.offer.name if node.offer else None
+    state_now, brand, journey_id, version_id = state.value, version.brand, version.journey_id, version.id
     rows: list[tuple[object, ...]] = []
     for decision in decisions:
         row, price = decision.row, decision.price
         assert price is not None  # part 2 priced every row that goes
         body, hashed = _text(decision)
         rows.append((
-            refs[row.id], row.id, version.journey_id, version.id, node.id, row.grp, channel, version.brand,
-            row.user_id, row.address_id, state.value, lane.provider, now, row.first_due_at + expires,
+            refs[row.id], row.id, journey_id, version_id, node.id, row.grp, channel, brand,
+            row.user_id, row.address_id, state_now, lane.provider, now, row.first_due_at + expires,
             counted, None if shadow else body, hashed, link,
             of.live.hash, row.consent_id, 0 if shadow else price.micros, price.currency, price.segments,
             offer, lane.sender, row.replay_of, row.due_at, row.first_due_at,
