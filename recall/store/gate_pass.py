@@ -24,7 +24,7 @@ from recall.store.bulk import Sql, insert_rows, update_ids
 from recall.store.fates import Fate, fates_of, write_decisions
 from recall.store.gate import Chunk, Decision, Gate, decide
 from recall.store.gate_reasons import has_address
-from recall.store.gate_rows import Page, steer
+from recall.store.gate_rows import Page, steered
 from recall.store.links import Link, new_links
 from recall.store.moves import Road, Start, defer, end, move, place
 from recall.store.purse import pay
@@ -72,8 +72,8 @@ def pass_gate(
     refs: Callable[[int], list[str]] = new_refs,
 ) -> Passed:
     """Decide one page under locks and write it all; the caller commits, then calls the provider of `lane`."""
-    steer(connection)
-    chunk = decide(connection, gate, page, now=now, lock=True)
+    with steered(connection):
+        chunk = decide(connection, gate, page, now=now, lock=True)
     going = [decision for decision in chunk.decisions if decision.goes]
     shadows = [decision for decision in chunk.decisions if decision.reason is Reason.HOLDOUT]
     named = dict(zip((d.row.id for d in going + shadows), refs(len(going) + len(shadows)), strict=True))

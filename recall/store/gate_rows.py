@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -114,13 +115,19 @@ def _has_open_send(of: Case) -> Any:
     return func.coalesce(latest.correlate(E).scalar_subquery(), 0) > NOW - of.policy.doubt_hold.micros
 
 
-def steer(connection: Connection) -> None:
-    """Keep PostgreSQL on the due index for this transaction, whatever its statistics say of tables that grow fast.
+@contextmanager
+def steered(connection: Connection) -> Iterator[None]:
+    """Keep PostgreSQL on the due index, whatever its statistics say of tables that grow fast.
 
-    A plan made while `sends` was empty would read the whole of it for each row.
+    A plan made while `sends` was empty would read the whole of it for each row. Plans may be kept again after the
+    block: else the check of a foreign key is planned anew for each row that is written.
     """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_STEER)
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.exec_driver_sql(_STEER)
+    yield
+    connection.exec_driver_sql(_KEEP_PLANS)
 
 
 _STEER = "select " + ", ".join(
@@ -133,6 +140,7 @@ _STEER = "select " + ", ".join(
         ("plan_cache_mode", "force_custom_plan"),
     )
 )
+_KEEP_PLANS = "set local plan_cache_mode to default"
 
 
 def in_pages(statement: Select[Any], step_id: int) -> Select[Any]:

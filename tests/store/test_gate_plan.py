@@ -8,7 +8,7 @@ from recall.settings import Mode
 from recall.store.cases import gate_passes
 from recall.store.connect import Connection
 from recall.store.gate import Gate, prepare
-from recall.store.gate_rows import steer
+from recall.store.gate_rows import steered
 from tests.engine.conftest import Scene
 from tests.engine.conftest import scene as scene
 
@@ -19,9 +19,9 @@ def plan(connection: Connection, gate: Gate, now: int) -> str:
     values |= {"after_due": -1, "after_user": -1, "due_before": now, "chunk": 1000}
     compiled = gate.paged.params(**values).compile(connection.engine, compile_kwargs={"literal_binds": True})
     sql = str(compiled).replace("%%", "%").replace("%", "%%")
-    steer(connection)
     explain = "explain " if connection.dialect.name == "postgresql" else "explain query plan "
-    return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + sql))
+    with steered(connection):
+        return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + sql))
 
 
 def test_the_gate_walks_the_due_index(scene: Scene) -> None:
