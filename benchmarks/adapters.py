@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 
 import orjson
 
@@ -83,7 +82,7 @@ class Batched(_OverHttp):
 
     async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
         groups = [batch[start : start + self.size] for start in range(0, len(batch), self.size)]
-        async for result in send_groups(groups, self._post, at_once=self.at_once):
+        async for result in send_groups(groups, self._post, at_once=self.at_once, pulse=self.wire.pulse):
             yield result
 
     async def _post(self, group: Sequence[Outbound], tell: Tell) -> None:
@@ -97,7 +96,7 @@ class Single(_OverHttp):
     """One request per message, as for SMS and voice."""
 
     async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
-        async for result in send_each(batch, partial(self._post), at_once=self.at_once):
+        async for result in send_each(batch, self._post, at_once=self.at_once, pulse=self.wire.pulse):
             yield result
 
     async def _post(self, message: Outbound) -> SendResult:

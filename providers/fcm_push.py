@@ -171,7 +171,7 @@ class FcmPush:
             body = json.dumps(self._request(message)).encode()
             return self._judge(message, await self._wire.ask("POST", self._url, headers=headers, body=body))
 
-        async for result in send_each(batch, one, at_once=self.options.at_once):
+        async for result in send_each(batch, one, at_once=self.options.at_once, pulse=self._wire.pulse):
             yield result
 
     def _request(self, message: Outbound) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from journeys.words import Cause, Outcome
 from providers.base import Outbound, SendResult
-from providers.wire import START_SECONDS, NoAnswer, send_each
+from providers.wire import START_SECONDS, NoAnswer, Pulse, send_each
 from recall.errors import ChannelDown
 
 Tell = Callable[[SendResult], None]
@@ -16,7 +16,7 @@ SendGroup = Callable[[Sequence[Outbound], Tell], Awaitable[None]]
 
 
 async def send_groups(
-    groups: Sequence[Sequence[Outbound]], send: SendGroup, *, at_once: int
+    groups: Sequence[Sequence[Outbound]], send: SendGroup, *, at_once: int, pulse: Pulse | None = None
 ) -> AsyncIterator[SendResult]:
     """Send groups (none empty), `at_once` at a time; yields one result per message.
 
@@ -39,7 +39,7 @@ async def send_groups(
         return replace(_worst([known[each.ref] for each in group]), ref=first.ref)  # stands for the group
 
     firsts = [group[0] for group in groups]
-    async for result in send_each(firsts, one, at_once=at_once):
+    async for result in send_each(firsts, one, at_once=at_once, pulse=pulse):
         for message in by_first[result.ref]:
             yield known.get(message.ref) or replace(result, ref=message.ref)
 

@@ -125,7 +125,9 @@ class HttpGateway:
                 yield SendResult(message.ref, Outcome.NOT_SENT, Cause.CONNECT, code=f"ticket: {failure.code}")
             return
         groups = list(self._groups(good))
-        async for result in send_groups(groups, partial(self._deliver, True), at_once=self._at_once):
+        async for result in send_groups(
+            groups, partial(self._deliver, True), at_once=self._at_once, pulse=self._wire.pulse
+        ):
             yield result
 
     def _groups(self, batch: Sequence[Outbound]) -> Iterator[list[Outbound]]:

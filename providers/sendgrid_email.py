@@ -122,7 +122,9 @@ class SendgridEmail:
             else:
                 yield SendResult(message.ref, Outcome.REFUSED, Cause.ADDRESS, code="syntax")
         deliver = partial(self._deliver, Turn(), MAX_CALLS)
-        async for result in send_groups(list(groups_of(good)), deliver, at_once=self.options.at_once):
+        async for result in send_groups(
+            list(groups_of(good)), deliver, at_once=self.options.at_once, pulse=self._wire.pulse
+        ):
             yield result
 
     async def _deliver(self, turn: Turn, calls: int, group: Sequence[Outbound], tell: Tell) -> None:

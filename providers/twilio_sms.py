@@ -82,7 +82,8 @@ class TwilioSms:
         )
 
     def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
-        return send_each(batch, partial(self._send, set()), at_once=self.account.options.at_once)
+        account = self.account
+        return send_each(batch, partial(self._send, set()), at_once=account.options.at_once, pulse=account.wire.pulse)
 
     async def _send(self, used: set[str], message: Outbound) -> SendResult:
         seconds = (message.not_after - self.account.clock.now()) // SECOND

@@ -36,6 +36,7 @@ BATCH_SECONDS = 9.5  # all answers of a batch: a little before the dispatcher gi
 START_SECONDS = 2.5  # a request that could not start by then does not start: it needs 7 s
 MAX_ANSWER_BYTES = 1_000_000
 MAX_RETRY_AFTER_SECONDS = 3600.0
+PULSE_SECONDS = 1.0  # a vendor that took a message so long ago, and has failed none since, works
 IDLE_SECONDS = 10.0  # an idle connection is closed by us before a vendor closes it under a request
 FIRST_AT_ONCE = 16  # requests under way before the vendor has taken the first
 GIVE_UP_AFTER = 20  # failures in a row: the rest of the batch stays here
@@ -96,11 +97,30 @@ def retry_after_seconds(value: str, now: Instant) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
+class Pulse:
+    """Does the vendor work? It does when it took a message a moment ago, and has failed none since."""
+
+    def __init__(self) -> None:
+        self._felt_at = -math.inf
+
+    @property
+    def is_felt(self) -> bool:
+        return elapsed_seconds() - self._felt_at < PULSE_SECONDS
+
+    def feel(self, result: SendResult) -> None:
+        self._felt_at = -math.inf if _is_failure(result) else elapsed_seconds()
+
+
+def _is_failure(result: SendResult) -> bool:
+    return result.outcome in (Outcome.NOT_SENT, Outcome.IN_DOUBT)
+
+
 class Wire:
     """The HTTP session of one provider. All calls on one loop; opened by the first request, closed by `close`."""
 
     def __init__(self, *, at_once: int = 64) -> None:
         self.at_once = at_once
+        self.pulse = Pulse()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -113,8 +133,13 @@ class Wire:
         """
         target = url if isinstance(url, URL) else URL(url, encoded=True)
         session = self._open()
+        # All headers by request: aiohttp merges a session's own ones by lists and copies, for each request anew.
+        sent = {"Accept-Encoding": "identity", **(headers or {})}
+        skip = None if "Content-Type" in sent else ("Content-Type",)
         try:
-            request = session.request(method, target, headers=headers, data=body, allow_redirects=False)
+            request = session.request(
+                method, target, headers=sent, data=body, allow_redirects=False, skip_auto_headers=skip
+            )
             async with request as response:
                 return Answer(response.status, response.headers, await _read(response))
         except NoAnswer:
@@ -141,8 +166,6 @@ class Wire:
                     sock_read=READ_SECONDS,
                     ceil_threshold=2 * TOTAL_SECONDS,  # aiohttp rounds timeouts from this on up to whole seconds
                 ),
-                headers={"Accept-Encoding": "identity"},
-                skip_auto_headers=("Content-Type",),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,  # a small answer may unpack to gigabytes: see _unpack
                 trust_env=False,
@@ -213,7 +236,9 @@ def no_answer(error: BaseException) -> NoAnswer:
 Send = Callable[[Outbound], Awaitable[SendResult]]
 
 
-async def send_each(batch: Sequence[Outbound], one: Send, *, at_once: int) -> AsyncIterator[SendResult]:
+async def send_each(
+    batch: Sequence[Outbound], one: Send, *, at_once: int, pulse: Pulse | None = None
+) -> AsyncIterator[SendResult]:
     """Send messages by one request each, `at_once` at a time; for vendors without batches.
 
     `one` returns the result of a message or raises ChannelDown, when the vendor did not take it for reasons
@@ -222,9 +247,10 @@ async def send_each(batch: Sequence[Outbound], one: Send, *, at_once: int) -> As
     caller would take the whole batch for unsent. The rest is `not_sent` then, and the next batch finds out.
 
     A request starts within START_SECONDS or not at all, and after GIVE_UP_AFTER failures in a row the rest
-    stays here: an outage must not turn a thousand messages into a thousand doubts.
+    stays here: an outage must not turn a thousand messages into a thousand doubts. For the same reason no more
+    than FIRST_AT_ONCE are under way until one is taken, unless `pulse`, the wire's, tells that the vendor works.
     """
-    work = _Work(batch, one, at_once)
+    work = _Work(batch, one, at_once, pulse or Pulse())
     async with aclosing(work.results()) as results:
         async for result in results:
             yield result
@@ -237,12 +263,13 @@ async def send_each(batch: Sequence[Outbound], one: Send, *, at_once: int) -> As
 class _Work:
     """One batch under way."""
 
-    def __init__(self, batch: Sequence[Outbound], one: Send, at_once: int) -> None:
+    def __init__(self, batch: Sequence[Outbound], one: Send, at_once: int, pulse: Pulse) -> None:
         self.at_once = at_once
+        self.pulse = pulse
         self.waiting = deque(batch)
         self.one = one
         self.started = elapsed_seconds()
-        self.deadline = asyncio.get_running_loop().time() + BATCH_SECONDS
+        self.is_over = False
         self.done: asyncio.Queue[SendResult | None] = asyncio.Queue()
         self.workers: list[asyncio.Task[None]] = []
         self.down: ChannelDown | None = None
@@ -252,7 +279,9 @@ class _Work:
         self.last_failure: SendResult | None = None
 
     async def results(self) -> AsyncGenerator[SendResult, None]:
-        self._hire(min(self.at_once, FIRST_AT_ONCE))
+        self._hire(self.at_once if self.pulse.is_felt else min(self.at_once, FIRST_AT_ONCE))
+        # One timer for all: one per message would cost as much as reading its answer.
+        end = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._end)
         gone = 0
         try:
             while gone < len(self.workers):
@@ -262,9 +291,16 @@ class _Work:
                     continue
                 yield result
         finally:
+            end.cancel()
             for worker in self.workers:
                 worker.cancel()
             await asyncio.gather(*self.workers, return_exceptions=True)
+
+    def _end(self) -> None:
+        """Whatever has no answer by now is a doubt."""
+        self.is_over = True
+        for worker in self.workers:
+            worker.cancel()
 
     def left_over(self) -> list[SendResult]:
         """Results for messages that were never tried."""
@@ -288,7 +324,7 @@ class _Work:
 
     async def _work(self) -> None:
         try:
-            while self.waiting and self.down is None and not self._is_broken() and self._is_early():
+            while self.waiting and self._may_start():
                 message = self.waiting.popleft()
                 try:
                     result = await self._answer(message)
@@ -304,10 +340,13 @@ class _Work:
     async def _answer(self, message: Outbound) -> SendResult:
         """The result of one message: in doubt whenever we cannot tell."""
         try:
-            async with asyncio.timeout_at(self.deadline):
-                return await self.one(message)
+            return await self.one(message)
         except ChannelDown:
             raise
+        except asyncio.CancelledError:
+            if not self.is_over:
+                raise
+            return SendResult(message.ref, Outcome.IN_DOUBT, code="timeout")
         except NoAnswer as failure:
             return failure.result(message.ref)
         except TimeoutError:
@@ -316,8 +355,9 @@ class _Work:
             return SendResult(message.ref, Outcome.IN_DOUBT, code=f"adapter: {type(error).__name__}")
 
     def _note(self, result: SendResult) -> None:
+        self.pulse.feel(result)
         self.has_doubt |= result.outcome is Outcome.IN_DOUBT
-        if result.outcome in (Outcome.NOT_SENT, Outcome.IN_DOUBT):
+        if _is_failure(result):
             self.failures += 1
             self.last_failure = result
             return
@@ -327,8 +367,9 @@ class _Work:
     def _is_broken(self) -> bool:
         return self.failures >= GIVE_UP_AFTER
 
-    def _is_early(self) -> bool:
-        return elapsed_seconds() - self.started < START_SECONDS
+    def _may_start(self) -> bool:
+        is_early = elapsed_seconds() - self.started < START_SECONDS
+        return is_early and not self.is_over and self.down is None and not self._is_broken()
 
 
 def base_url(text: str) -> str:

@@ -15,7 +15,18 @@ from journeys.words import AddressKind, Cause, Channel, Outcome
 from providers import wire as wire_file
 from providers.base import Address, Content, Outbound, SendResult
 from providers.masking import code_of, excerpt, mask
-from providers.wire import GIVE_UP_AFTER, Answer, NoAnswer, Wire, base_url, no_answer, retry_after_seconds, send_each
+from providers.wire import (
+    FIRST_AT_ONCE,
+    GIVE_UP_AFTER,
+    Answer,
+    NoAnswer,
+    Pulse,
+    Wire,
+    base_url,
+    no_answer,
+    retry_after_seconds,
+    send_each,
+)
 from recall.clock import SECOND
 from recall.errors import ChannelDown, Misconfigured
 from tests.providers import vendor as far
@@ -353,6 +364,61 @@ def test_an_outage_is_noticed_after_twenty_failures(outcome: Outcome, cause: Cau
     kept = [result for result in results if result.code == "gave_up"]
     assert len(kept) == 1000 - len(asked)
     assert {(result.outcome, result.cause) for result in kept} == {(Outcome.NOT_SENT, rest)}
+
+
+def most_at_once(pulse: Pulse, *answers: SendResult | None) -> int:
+    """How many of a hundred messages are under way before the vendor has answered one?"""
+    for answer in filter(None, answers):
+        pulse.feel(answer)
+    asked = []
+
+    async def one(each: Outbound) -> SendResult:
+        asked.append(each.ref)
+        await asyncio.sleep(10)
+        return accepted(each)
+
+    async def look() -> int:
+        results = send_each([message(n) for n in range(100)], one, at_once=64, pulse=pulse)
+        waiting = asyncio.ensure_future(anext(results))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        return len(asked)
+
+    return asyncio.run(look())
+
+
+def test_a_vendor_that_took_something_a_moment_ago_gets_as_many_as_ever_at_once():
+    taken = accepted(message(0))
+    assert most_at_once(Pulse()) == FIRST_AT_ONCE
+    assert most_at_once(Pulse(), taken) == 64
+
+
+@pytest.mark.parametrize("outcome", [Outcome.IN_DOUBT, Outcome.NOT_SENT])
+def test_a_vendor_that_has_failed_since_is_tried_carefully(outcome: Outcome):
+    taken = accepted(message(0))
+    assert most_at_once(Pulse(), taken, SendResult("r", outcome)) == FIRST_AT_ONCE
+
+
+def test_what_a_vendor_took_long_ago_says_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wire_file, "PULSE_SECONDS", 0.0)
+    assert most_at_once(Pulse(), accepted(message(0))) == FIRST_AT_ONCE
+
+
+def test_at_the_end_of_a_batch_what_was_answered_stays_answered(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wire_file, "BATCH_SECONDS", 0.1)
+
+    async def one(each: Outbound) -> SendResult:
+        await asyncio.sleep(0.001 if each.user in ("user-0", "user-1") else 10)
+        return accepted(each)
+
+    results, _ = send(one, count=6, at_once=3)
+    assert {(result.ref, result.outcome) for result in results[:2]} == {
+        (message(n).ref, Outcome.ACCEPTED) for n in (0, 1)
+    }
+    rest = {result.ref: (result.outcome, result.code) for result in results[2:]}
+    assert rest == {message(n).ref: (Outcome.IN_DOUBT, "timeout") for n in (2, 3, 4)} | {
+        message(5).ref: (Outcome.NOT_SENT, "no_turn")
+    }
 
 
 def test_what_cannot_start_in_time_stays_here(monkeypatch: pytest.MonkeyPatch):
