@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def _decide(app: App, decisions: dict[str, Outcome], why: str) -> None:
     from recall.store.controls import record_action
     from recall.store.ledger import read_open, resolve
     from recall.store.policies import live_policies
+    from recall.store.purse import Key, give_back
 
     at = app.clock.now()
     with app.store.writing() as connection:
@@ -61,10 +63,11 @@ def _decide(app: App, decisions: dict[str, Outcome], why: str) -> None:
         for ref in decisions:
             if ref not in sends or sends[ref].state != SendState.IN_DOUBT:
                 raise Misconfigured(f"no message in doubt has the ref {ref!r}; `recall reconcile` lists them")
-        policies = live_policies(connection)
+        policies, returned = live_policies(connection), Counter[Key]()
         for ref, outcome in decisions.items():
-            resolve(connection, sends[ref], outcome, policies, evidence=why, who=app.who, now=at)
+            resolve(connection, sends[ref], outcome, policies, evidence=why, who=app.who, now=at, returned=returned)
             record_action(connection, f"decide {outcome.value}", ref, who=app.who, why=why, at=at)
+        give_back(connection, returned)
 
 
 def _tell(app: App, done: Reconciled | None, *, decided: int = 0) -> int:

@@ -6,7 +6,7 @@ time alone: what was `calling` too long becomes a doubt, which is shown, not sen
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from recall.store.addresses import read_values
 from recall.store.ledger import doubt, open_doubts, policy_of, read_open, resolve, stale_calls
 from recall.store.policies import live_policies
 from recall.store.preferences import end_all_pauses
+from recall.store.purse import Key, give_back
 from recall.store.versions import read_version
 
 CALLING_TOO_LONG = 120 * SECOND  # no live process still waits for an answer after this
@@ -96,15 +97,16 @@ def _ask(setup: Setup, provider: Provider, sends: Sequence[Any], addresses: dict
     found = {result.ref: result for result in setup.dispatcher.run(provider.reconcile(items))}
     now = setup.clock.now()
     with setup.store.writing() as connection:
-        policies = live_policies(connection)
+        policies, returned = live_policies(connection), Counter[Key]()
         for send in read_open(connection, [send.ref for send in sends]):
             outcome = verdict(provider, send, found.get(send.ref), now=asked_at)
             if outcome is None:
                 continue
             proof = f"{provider.name} lookup"
-            if resolve(connection, send, outcome, policies, evidence=proof, who="recall", now=now):
+            if resolve(connection, send, outcome, policies, evidence=proof, who="recall", now=now, returned=returned):
                 done.accepted += outcome is Outcome.ACCEPTED
                 done.not_sent += outcome is Outcome.NOT_SENT
+        give_back(connection, returned)
 
 
 def to_item(send: Any, addresses: dict[int, str]) -> InDoubt:

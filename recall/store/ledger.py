@@ -6,8 +6,8 @@ come in any order. `accepted` touches the send alone; everything else also tells
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, case, select
@@ -18,8 +18,9 @@ from recall.clock import HOUR, MINUTE, Instant, slot_up
 from recall.store import schema
 from recall.store.bulk import update_texts
 from recall.store.policies import LivePolicy
+from recall.store.purse import Key, give_back
 from recall.store.refusals import learn
-from recall.store.slots import release
+from recall.store.slots import lock_people, release
 from recall.store.standing import still_where_gate_left_it
 from recall.store.versions import Version, read_version
 
@@ -48,10 +49,16 @@ def settle(connection: Connection, answers: Sequence[Answer], policies: dict[str
     if changed < len(accepted):
         changed += _settle_doubted(connection, accepted, policies, now)
     others = {a.ref: a for a in answers if a.outcome is not Outcome.ACCEPTED}
-    for send in read_open(connection, others):
-        _settle_other(connection, send, others[send.ref], policies, now)
-        changed += 1
-    return changed
+    sends = read_open(connection, others)
+    lock_people(connection, [send for send in sends if others[send.ref].outcome in _RELEASING])
+    returned = Counter[Key]()
+    for send in sends:
+        returned.update(_settle_other(connection, send, others[send.ref], policies, now))
+    give_back(connection, returned)
+    return changed + len(sends)
+
+
+_RELEASING = (Outcome.NOT_SENT, Outcome.REFUSED)
 
 
 def _settle_accepted(connection: Connection, answers: Sequence[Answer], now: Instant) -> int:
@@ -99,16 +106,18 @@ def read_open(connection: Connection, refs: Iterable[str]) -> list[Any]:
 
 def _settle_other(
     connection: Connection, send: Any, answer: Answer, policies: dict[str, LivePolicy], now: Instant
-) -> None:
+) -> Mapping[Key, int]:
+    """Returns what comes back of the send's cost."""
     version = read_version(connection, send.version_id)
     policy = policy_of(policies, send.policy_hash, version)
     match answer.outcome:
         case Outcome.NOT_SENT:
-            _not_sent(connection, send, answer, version, policy, now)
+            return _not_sent(connection, send, answer, version, policy, now)
         case Outcome.REFUSED:
-            _refused(connection, send, answer, version, policy, now)
+            return _refused(connection, send, answer, version, policy, now)
         case _:
             doubt(connection, send, policy, why=answer.code or "no answer", now=now)
+            return {}
 
 
 def policy_of(policies: dict[str, LivePolicy], policy_hash: str, version: Version) -> Policy:
@@ -126,7 +135,7 @@ def policy_of(policies: dict[str, LivePolicy], policy_hash: str, version: Versio
 
 def _not_sent(
     connection: Connection, send: Any, answer: Answer, version: Version, policy: Policy, now: Instant
-) -> None:
+) -> Mapping[Key, int]:
     """Due again with backoff, same row and ref, until the attempts are spent; then it rests.
 
     One whose turn never came was not tried: its due time and attempt stay, as in an outage.
@@ -136,10 +145,11 @@ def _not_sent(
     if not _close(
         connection, send, SendState.NOT_SENT, answer, now, retry_at=retry_at, attempt=send.attempt - (not tried)
     ):
-        return
-    release(connection, send, version, policy)
+        return {}
+    costs = release(connection, send, version, policy)
     if not tried or send.attempt < policy.routes[Channel(send.channel)].attempts:
         put_back(connection, send, due_at=retry_at)
+    return costs
 
 
 def backoff(send: Any, answer: Answer) -> int:
@@ -159,6 +169,8 @@ def outage(connection: Connection, refs: Iterable[str], policies: dict[str, Live
     Only what is still `calling` is taken: a doubt is never released this way.
     """
     calling = [send for send in read_open(connection, refs) if send.state == SendState.CALLING.value]
+    lock_people(connection, calling)
+    returned = Counter[Key]()
     for send in calling:
         version = read_version(connection, send.version_id)
         closed = connection.execute(
@@ -167,8 +179,9 @@ def outage(connection: Connection, refs: Iterable[str], policies: dict[str, Live
             .values(state=SendState.NOT_SENT.value, cause=Cause.CONNECT.value, settled_at=now, attempt=send.attempt - 1)
         )
         if closed.rowcount:
-            release(connection, send, version, policy_of(policies, send.policy_hash, version))
+            returned.update(release(connection, send, version, policy_of(policies, send.policy_hash, version)))
             put_back(connection, send, due_at=send.due_at)
+    give_back(connection, returned)
     return len(calling)
 
 
@@ -176,13 +189,14 @@ def cancel(
     connection: Connection, refs: Iterable[str], policies: dict[str, LivePolicy], *, why: str, now: Instant
 ) -> int:
     """Messages stopped after the gate and before the wire, for good; the enrolment goes on to its next step."""
-    cancelled = 0
+    cancelled, returned = 0, Counter[Key]()
     for send in read_open(connection, refs):
         answer = Answer(send.ref, Outcome.NOT_SENT, code=why)
         if send.state == SendState.CALLING.value and _close(connection, send, SendState.CANCELLED, answer, now):
             version = read_version(connection, send.version_id)
-            release(connection, send, version, policy_of(policies, send.policy_hash, version))
+            returned.update(release(connection, send, version, policy_of(policies, send.policy_hash, version)))
             cancelled += 1
+    give_back(connection, returned)
     return cancelled
 
 
@@ -233,11 +247,14 @@ def _close(
 # --- refused for good --------------------------------------------------------------------------------------
 
 
-def _refused(connection: Connection, send: Any, answer: Answer, version: Version, policy: Policy, now: Instant) -> None:
+def _refused(
+    connection: Connection, send: Any, answer: Answer, version: Version, policy: Policy, now: Instant
+) -> Mapping[Key, int]:
     if not _close(connection, send, SendState.REFUSED, answer, now):
-        return
-    release(connection, send, version, policy)
+        return {}
+    costs = release(connection, send, version, policy)
     learn(connection, send, cause=answer.cause, code=answer.code, version=version, now=now)
+    return costs
 
 
 # --- in doubt ----------------------------------------------------------------------------------------------
@@ -280,10 +297,12 @@ def resolve(
     who: str,
     now: Instant,
     provider_id: str = "",
+    returned: Counter[Key] | None = None,
 ) -> bool:
     """Evidence (or a person) says whether a doubtful send was taken; returns False if it is not open any more.
 
-    `not_sent` rests: the enrolment goes on to its next step, and only a replay sends this message again.
+    `not_sent` rests: the enrolment goes on to its next step, and only a replay sends this message again. Whoever
+    resolves several in one transaction has what they cost collected in `returned`, and gives it back at the end.
     """
     if outcome not in (Outcome.ACCEPTED, Outcome.NOT_SENT):
         raise ValueError(f"a doubt is resolved to accepted or not_sent, not to {outcome}")
@@ -293,10 +312,15 @@ def resolve(
         return False
     values = {"resolved_at": now, "resolution": outcome.value, "evidence": evidence, "who": who}
     connection.execute(_D.update().where(_D.c.send_id == send.id, _D.c.resolved_at.is_(None)).values(**values))
+    costs: Mapping[Key, int] = {}
     if state is SendState.NOT_SENT:
         version = read_version(connection, send.version_id)
-        release(connection, send, version, policy_of(policies, send.policy_hash, version))
+        costs = release(connection, send, version, policy_of(policies, send.policy_hash, version))
     _unpark(connection, send, now)
+    if returned is None:
+        give_back(connection, costs)
+    else:
+        returned.update(costs)
     return True
 
 

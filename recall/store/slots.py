@@ -5,6 +5,7 @@ Only its own time is taken out of the remembered ones: a later send may have com
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,20 +14,37 @@ from sqlalchemy import Connection, Table, and_, func, select
 from journeys.policy import Policy
 from journeys.words import Channel, SendState
 from recall.store import schema
-from recall.store.purse import FOR_GOOD, Key, Kind, give_back, local_day
+from recall.store.bulk import among, ids_parameter
+from recall.store.purse import FOR_GOOD, Key, Kind, local_day
 from recall.store.versions import Version
 
 _S = schema.sends
 _COUNTING = (SendState.CALLING.value, SendState.ACCEPTED.value, SendState.IN_DOUBT.value)
 
 
-def release(connection: Connection, send: Any, version: Version, policy: Policy) -> None:
-    """Give back cap slot, budget, ramp and stock of one send; the caller has just closed it as not sent."""
+def lock_people(connection: Connection, sends: Sequence[Any]) -> None:
+    """Lock whose slots may come back, in one order: two who settle for the same people never wait in a circle."""
+    if connection.dialect.name != "postgresql" or len(sends) < 2:
+        return
+    for table, key, ids in (
+        (schema.contact_state, schema.contact_state.c.user_id, {send.user_id for send in sends}),
+        (schema.addresses, schema.addresses.c.id, {send.address_id for send in sends}),
+    ):
+        mine = select(key).select_from(table).where(among(connection, key, "ids")).order_by(key).with_for_update()
+        connection.execute(mine, {"ids": ids_parameter(connection, ids)}).all()
+
+
+def release(connection: Connection, send: Any, version: Version, policy: Policy) -> Mapping[Key, int]:
+    """Give back the cap slot of one send, which the caller has just closed as not sent; returns what it cost.
+
+    Budget, ramp and stock come back (`purse.give_back`) when nobody's row is touched any more in the transaction:
+    the gate locks people first and allowances last, and whoever did it the other way round would deadlock with it.
+    """
     if send.counted:
         _release_person(connection, send)
         if send.address_id:
             _release_address(connection, send)
-    give_back(connection, _costs(send, version, policy))
+    return _costs(send, version, policy)
 
 
 def _costs(send: Any, version: Version, policy: Policy) -> dict[Key, int]:

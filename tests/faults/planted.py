@@ -207,9 +207,8 @@ MUTANTS = (
            "    pass",
            _in("tests/store/test_purse.py", "what_is_spent_stays_spent_for_the_day")),
     Mutant("budget_released_twice", _SLOTS,
-           "    give_back(connection, _costs(send, version, policy))",
-           "    give_back(connection, _costs(send, version, policy))\n"
-           "    give_back(connection, _costs(send, version, policy))",
+           "    return _costs(send, version, policy)",
+           "    return {key: 2 * amount for key, amount in _costs(send, version, policy).items()}",
            _in("tests/store/test_ledger.py", "one_message_that_was_not_sent_gives_back_its_own_money_and_no_more")),
     # --- who, what, when ---
     Mutant("holdout_leak", _GATE,
