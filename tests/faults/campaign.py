@@ -2,6 +2,7 @@
 
     python -m tests.faults.campaign --size ci      a few minutes on two cores
     python -m tests.faults.campaign --size full    what a release is measured with; hours
+    python -m tests.faults.campaign --size full --only kills
 
 Prints a table and, last, one JSON object. Exit code 1 when any promise broke, or when fewer than 95 % of the planted
 bugs were noticed by the tests that are named for them.
@@ -28,8 +29,9 @@ from tests.faults.planted import MUTANTS
 ROOT = Path(__file__).parents[2]
 LANES = 2
 KEYS = (
-    "kills", "torn", "seeds", "sends", "duplicates", "lost", "over_cap", "over_budget", "after_stop", "outside_window",
-    "silent_doubt", "pii_hits", "other", "same_twice", "webhooks", "mutants_caught", "mutants",
+    "kills", "pauses", "restarts", "torn", "seeds", "sends", "duplicates", "lost", "over_cap", "over_budget",
+    "after_stop", "outside_window", "silent_doubt", "pii_hits", "other", "same_twice", "webhooks", "mutants_caught",
+    "mutants",
 )  # fmt: skip
 BROKEN = KEYS[KEYS.index("duplicates") : KEYS.index("same_twice")]
 # What a drawn world calls wrong, and under which figure it is counted; whatever else is wrong counts as `other`.
@@ -48,15 +50,32 @@ class Size:
     seeds: int
     twice: int  # how many of the seeds are lived a second time, in another process
     kills: int  # per store
+    pauses: int  # per store
+    restarts: int  # of PostgreSQL
+    between: int  # seconds at most from one restart to the next
     users: int  # of each wave of a kill run
     hammers: int
     worlds_per_mutant: int
 
 
 SIZES = {
-    "ci": Size(seeds=200, twice=6, kills=10, users=400, hammers=1, worlds_per_mutant=0),
-    "full": Size(seeds=20_000, twice=50, kills=500, users=5_000, hammers=10, worlds_per_mutant=200),
+    "ci": Size(
+        seeds=200, twice=6, kills=10, pauses=2, restarts=1, between=5, users=200, hammers=1, worlds_per_mutant=0
+    ),
+    "full": Size(
+        seeds=20_000,
+        twice=50,
+        kills=500,
+        pauses=100,
+        restarts=16,
+        between=40,
+        users=600,
+        hammers=10,
+        worlds_per_mutant=200,
+    ),
 }
+HARM = ("kills", "pauses", "restarts", "between", "users")
+HARMED = ("kills_of and sqlite", "kills_of and postgresql", "pauses and sqlite", "pauses and postgresql", "restarts")
 Figures = Counter[str]
 Part = tuple[str, Callable[[], Figures]]
 
@@ -102,7 +121,7 @@ def measured_tests(size: Size, *names: str) -> Figures:
     """Run tests that measure: each writes one line of figures, and a test that fails counts as `other`."""
     with tempfile.TemporaryDirectory(prefix="recall-figures-") as folder:
         path = Path(folder) / "figures.jsonl"
-        more = {"FAULTS_KILLS": size.kills, "FAULTS_USERS": size.users, "FAULTS_FIGURES": path}
+        more = {f"FAULTS_{name.upper()}": getattr(size, name) for name in HARM} | {"FAULTS_FIGURES": path}
         told = ours("-m", "pytest", "-q", "-p", "no:cacheprovider", *names, **more)
         figures = Figures()
         for line in _lines(path.read_text() if path.exists() else ""):
@@ -112,6 +131,15 @@ def measured_tests(size: Size, *names: str) -> Figures:
             figures["other"] += 1
         figures["passed"] = sum(map(int, re.findall(r"(\d+) passed", told.stdout)))
         return figures
+
+
+def kills(size: Size) -> Figures:
+    """Kills, pauses and restarts, side by side: most of the time somebody stands still."""
+    path, figures = "tests/faults/measured_kills.py", Figures()
+    with ThreadPoolExecutor(len(HARMED)) as pool:
+        for found in pool.map(lambda names: measured_tests(size, path, "-k", names), HARMED):
+            figures.update(found)
+    return figures
 
 
 def webhooks(size: Size) -> Figures:
@@ -149,9 +177,8 @@ def parts(size: Size, first_seed: int) -> list[Part]:
     """What can be done side by side, the longest first."""
     names = [mutant.name for mutant in MUTANTS]
     cuts = [first_seed + size.seeds * n // 4 for n in range(5)]
-    kills = "tests/faults/measured_kills.py"
     return [
-        ("kills", lambda: measured_tests(size, kills)),
+        ("kills", lambda: kills(size)),
         *(("planted bugs", lambda n=n: planted_bugs(names[n::2], size.worlds_per_mutant)) for n in range(2)),
         *(
             ("worlds", lambda n=n: worlds(cuts[n], cuts[n + 1], size.twice if n == 0 else 0))  # type: ignore[misc]
@@ -163,8 +190,8 @@ def parts(size: Size, first_seed: int) -> list[Part]:
     ]
 
 
-def run(size: Size, *, first_seed: int) -> tuple[Figures, dict[str, float]]:
-    """All parts, two at a time; the figures, and the seconds each kind of part took."""
+def run(size: Size, *, first_seed: int, only: Sequence[str] = ()) -> tuple[Figures, dict[str, float]]:
+    """The parts of these names, or all, two at a time; the figures, and the seconds each kind of part took."""
     figures, took = Figures(), Counter[str]()
 
     def timed(part: Part) -> None:
@@ -174,7 +201,7 @@ def run(size: Size, *, first_seed: int) -> tuple[Figures, dict[str, float]]:
         took[name] += time.monotonic() - began  # type: ignore[assignment]
 
     with ThreadPoolExecutor(LANES) as pool:
-        list(pool.map(timed, parts(size, first_seed)))
+        list(pool.map(timed, [part for part in parts(size, first_seed) if not only or part[0] in only]))
     return figures, dict(took)
 
 
@@ -182,15 +209,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--size", choices=sorted(SIZES), default="ci")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="names of parts, separated by commas, such as kills,worlds")
     given = parser.parse_args()
-    began = time.monotonic()
-    figures, took = run(SIZES[given.size], first_seed=given.first_seed)
+    only = [name.strip() for name in given.only.split(",") if name.strip()]
+    size, began = SIZES[given.size], time.monotonic()
+    if unknown := set(only) - {name for name, _ in parts(size, 0)}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    figures, took = run(size, first_seed=given.first_seed, only=only)
     whole = time.monotonic() - began
     lines = [f"{name:16} {figures[name]:>8}" for name in KEYS]
     lines += ["", *(f"{name:16} {seconds:>6.0f} s" for name, seconds in took.items()), f"{'in all':16} {whole:>6.0f} s"]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.write(json.dumps({name: figures[name] for name in KEYS} | {"seconds": round(whole)}) + "\n")
-    if not figures["torn"]:
+    if figures["kills"] and not figures["torn"]:
         sys.stderr.write("no kill came between a gate and its record: the kills prove little\n")
         figures["other"] += 1
     missed = figures["mutants_caught"] < 0.95 * figures["mutants"]

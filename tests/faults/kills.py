@@ -1,43 +1,26 @@
-"""How often may a sending process be killed without anybody being messaged twice? On either store."""
+"""Which processes are killed, and to whom do they send? Senders forked by a nursery, and people who are all due now."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
-from collections import Counter
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from providers.outbox import Outbox
-from recall.clock import MINUTE, SECOND, FixedClock, SystemClock
-from recall.engine.reconcile import reconcile
+from recall.clock import DAY, FixedClock, SystemClock
 from recall.settings import Settings
 from recall.store import schema
 from recall.store.people import NewAddress, NewUser, upsert_users
+from recall.store.versions import Version
 from tests.engine.conftest import ELIGIBLE, Scene
 
 ROOT = Path(__file__).parents[2]
-LONGEST_WAIT = 0.2  # seconds from one kill to the next
-
-
-@dataclass
-class Killed:
-    """What the provider's own log says after so many kills."""
-
-    kills: int = 0  # of processes at work
-    torn: int = 0  # messages that a kill left between the gate and the record
-    sends: int = 0
-    duplicates: int = 0
-    lost: int = 0  # people with neither a message nor a doubt nor an outcome that says so
-    silent_doubt: int = 0
+AT_CALL = "at-call"  # folder where a process keeps a file of its number while it calls
 
 
 class Nursery:
@@ -66,6 +49,15 @@ class Nursery:
         assert child, "the sender did not start"
         return child
 
+    def fork(self, scene: Scene, settings: Settings, *more: str) -> int:
+        """The same without waiting: ask `is_ready`."""
+        url = scene.store.engine.url.render_as_string(hide_password=False)
+        return self._ask("fork", str(settings.project_dir), url, "settled-30d", *more)
+
+    def is_ready(self, child: int) -> bool:
+        """Whether it has got as far as sending, or has ended."""
+        return bool(self._ask("ready", str(child)))
+
     def end(self, child: int) -> int:
         """Wait until a sender has ended; its exit code, negative for a signal."""
         return self._ask("end", str(child))
@@ -82,7 +74,7 @@ class Nursery:
         return int(self._parent.stdout.readline())
 
 
-def gather(scene: Scene, count: int) -> None:
+def gather(scene: Scene, count: int, *, first: int = 0) -> None:
     """So many more people due on a push, around the clock, on the wall clock that a sender reads too.
 
     Small chunks and a provider that takes its time make many moments to die in.
@@ -91,7 +83,6 @@ def gather(scene: Scene, count: int) -> None:
     scene.outbox.mkdir(parents=True, exist_ok=True)
     (scene.outbox / "fault.json").write_text('{"latency_ms": 50}')
     version = scene.publish("  - {push: come-back}", policy=_small_chunks)
-    first = len(scene.sends())
     rows = [
         NewUser(
             f"u{number:06d}",
@@ -105,61 +96,32 @@ def gather(scene: Scene, count: int) -> None:
         for number in range(first, first + count)
     ]
     upsert_users(scene.store, rows, scene.now)
-    scene.enrol(version, *[row.user for row in rows])
+    _enrol(scene, version, [row.user for row in rows])
+
+
+def _enrol(scene: Scene, version: Version, users: list[str]) -> None:
+    """What `Scene.enrol` does, for thousands at once."""
+    known, now = schema.users.c, scene.now
+    of_all = {
+        "journey_id": version.journey_id,
+        "version_id": version.id,
+        "anchor_at": now - 30 * DAY,
+        "entered_at": now,
+        "priority": 50,
+        "step_id": version.program.start.node,
+        "due_at": now,
+        "first_due_at": now,
+        "base_at": now,
+        "goal_until": now + 28 * DAY,
+        "entry_key": f"test-{now}",
+    }
+    with scene.store.writing() as connection:
+        new = select(known.id).where(known.user_id.between(users[0], users[-1]))
+        ids = list(connection.execute(new.order_by(known.id)).scalars())
+        connection.execute(schema.contact_state.insert(), [{"user_id": id_, "brand": "default"} for id_ in ids])
+        connection.execute(schema.enrolments.insert(), [{"user_id": id_, **of_all} for id_ in ids])
 
 
 def _small_chunks(policy: dict[str, Any]) -> None:
     policy["windows"]["push"] = {day: ["00:00-24:00"] for day in ("workday", "weekend", "holiday")}
     policy["routes"]["push"]["per_second"] = 1
-
-
-def kill_often(
-    nursery: Nursery, scene: Scene, settings: Settings, *, kills: int, workers: int, users: int, seed: int
-) -> Killed:
-    """Kill one of several processes at work, again and again; then let all finish, and count.
-
-    One that was done already is no kill. When nobody is due any more, as many people as at first come.
-    """
-    gather(scene, users)
-    dice, done, waves = random.Random(seed), Killed(), 1
-    running = [nursery.start(scene, settings) for _ in range(workers)]
-    while done.kills < kills:
-        place = dice.randrange(workers)
-        time.sleep(dice.uniform(0.0, LONGEST_WAIT))
-        if dice.random() < 0.5:
-            _await_a_call(scene)
-        if nursery.kill(running[place]) == -signal.SIGKILL:
-            done.kills += 1
-        elif len(scene.sends()) == users * waves:
-            gather(scene, users)
-            waves += 1
-        running[place] = nursery.start(scene, settings)
-    assert [nursery.end(child) for child in running] == [0] * workers
-    return _count(scene, done, users * waves)
-
-
-def _await_a_call(scene: Scene) -> None:
-    """Half of the kills come while somebody is being called, however slow the machine is otherwise."""
-    sends = schema.sends.c
-    for _ in range(300):
-        just_now = sends.gate_at > SystemClock().now() - SECOND // 20
-        with scene.store.reading() as connection:
-            if connection.execute(select(func.count()).where(sends.state == "calling", just_now)).scalar_one():
-                return
-        time.sleep(0.005)
-
-
-def _count(scene: Scene, done: Killed, users: int) -> Killed:
-    later = FixedClock(SystemClock().now() + 3 * MINUTE)
-    setup = replace(scene.setup, clock=later, providers={"outbox": Outbox(scene.outbox, clock=later)})
-    done.torn = sum(send.state == "calling" for send in scene.sends())
-    open_now = reconcile(setup).open
-    taken = Counter(accepted.user for accepted in scene.accepted())
-    states = Counter(send.state for send in scene.sends())
-    accepted = {send.ref for send in scene.sends() if send.state == "accepted"}
-    done.sends = sum(taken.values())
-    done.duplicates = sum(count - 1 for count in taken.values())
-    done.silent_doubt = states["calling"] + abs(states["in_doubt"] - open_now)
-    differ = accepted ^ {each.ref for each in scene.accepted()}
-    done.lost = users - len(scene.sends()) + len(differ)
-    return done
