@@ -1,8 +1,10 @@
 """How do others do it? One Prefect task per user, and a loop of sixteen threads with a transaction per user.
 
-    .venv/bin/python -m benchmarks.peers engine|batch|loop|tasks [--people 1000]
+    .venv/bin/python -m benchmarks.peers engine|batch|loop|tasks [--people 20000]
 
-All on PostgreSQL, one message per request over HTTP (`batch`: 500), answers at once. The peers ask a gate of their own
+Each at a size at which it runs steadily, so that rates are compared and not how something starts: the engine with
+20,000 people, the peers with a thousand or two, of which they have more than enough. All on PostgreSQL, one message
+per request over HTTP (`batch`: 500), the same far end, which answers at once. The peers ask a gate of their own
 in plain SQL: the same row locks and the same rules the seed touches (converted, opted out, unresponsive, caps, consent,
 eligible). They write the same send, contact state and next step. Missing there: windows, holdout, budgets, priorities,
 expiry, doubts, decisions, the caps of addresses.
@@ -35,6 +37,7 @@ from recall.clock import DAY, HOUR
 from recall.store.connect import open_store
 
 THREADS = 16
+PEOPLE = {"engine": 20_000, "batch": 20_000, "loop": 2_000, "tasks": 1_000}  # what keeps each busy for seconds
 _NOW = seed.NOW + 1
 
 _GATE = f"""
@@ -167,14 +170,15 @@ def _run(peer: Peer, url: str, stub: Stub, people: int) -> tuple[int, Meter]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("who", choices=("engine", "batch", "loop", "tasks"))
-    parser.add_argument("--people", type=int, default=1_000)
+    parser.add_argument("who", choices=tuple(PEOPLE))
+    parser.add_argument("--people", type=int, help="unless as many as keep it busy for seconds")
     asked = parser.parse_args()
+    people = asked.people or PEOPLE[asked.who]
     if asked.who in ("engine", "batch"):
         way = Way("batch") if asked.who == "batch" else Way("single", at_once=64, delay=0.0)
-        told = run_engine("postgresql", asked.people, way)
+        told = run_engine("postgresql", people, way)
     else:
-        told = measure(loop if asked.who == "loop" else tasks, asked.people)
+        told = measure(loop if asked.who == "loop" else tasks, people)
     print(json.dumps(told))
 
 

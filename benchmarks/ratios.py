@@ -90,13 +90,12 @@ def ratios(runs: Runs) -> list[Ratio]:
     found = Found(runs)
     for kind in KINDS:
         _of_store(found, kind)
-    found.speed(
-        "times_a_prefect_task_per_user", "peer engine", "peer tasks", ">= 100", "1,000 users, one message per request"
-    )
-    about = "1,000 users, the engine's messages in batches of 500"
+    about = "rates, each run steadily; one message per request"
+    found.speed("times_a_prefect_task_per_user", "peer engine", "peer tasks", ">= 100", about)
+    found.speed("times_a_loop_of_16_threads", "peer engine", "peer loop", ">= 10", about)
+    about = "rates, each run steadily; the engine's messages in batches of 500"
     found.speed("times_a_prefect_task_per_user_batch", "peer batch", "peer tasks", ">= 100", about)
     found.speed("times_a_loop_of_16_threads_batch", "peer batch", "peer loop", ">= 10", about)
-    found.speed("times_a_loop_of_16_threads", "peer engine", "peer loop", ">= 10", "the same, a transaction per user")
     found.speed("three_workers_of_one", "workers 3", "workers 1", ">= 1.6", "PostgreSQL, 32 connections each")
     found.figure("client_mib", "big null postgresql", "<= 150", "peak of the sending process, PostgreSQL, MiB", _peak)
     for name in ("help", "lint"):
