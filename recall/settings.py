@@ -10,6 +10,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# Before the first model is built pydantic looks through every installed package for plugins, at each start of ours.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+
 
 class Mode(StrEnum):
     DRY_RUN = "dry-run"  # the gate decides, nothing is written
@@ -26,7 +29,9 @@ def _listed(value: object) -> object:
 class Settings(BaseSettings):
     """Read from `RECALL_*` variables and a `.env` file of the project folder."""
 
-    model_config = SettingsConfigDict(env_prefix="RECALL_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RECALL_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     project_dir: Path = Path()  # where an adopter's journeys, policies and templates live
     var_dir: Path = Path("var")  # what recall writes: store, outbox, spool, rejects
