@@ -17,13 +17,13 @@ from journeys.words import AddressKind, Cause, Channel, Outcome, ReceiptKind
 from recall.clock import Instant
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, like what follows: one is made for each message, and freezing takes three times as long.
+@dataclass(slots=True, unsafe_hash=True)
 class Address:
     kind: AddressKind
     value: str = field(repr=False)  # normalised: E.164, lower-case e-mail, token
 
 
-# Not frozen, like what follows: one is made for each message, and freezing takes three times as long.
 @dataclass(slots=True)
 class Content:
     body: str = field(repr=False)  # texts may name the person
