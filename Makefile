@@ -55,12 +55,15 @@ check: $(READY) ## format, lint, types, the rules of the house
 	$(RUN)/pytest -q tests/test_house.py
 
 # In a place of its own: pip-audit is no dependency of ours. --strict, because a package it cannot ask about counts as
-# sound otherwise. It asks PyPI itself, whatever index packages are installed from.
+# sound otherwise. It asks PyPI itself, whatever index packages are installed from; without it, it ends with a traceback,
+# of which only the last line tells anything.
 audit: $(READY) ## known vulnerabilities of every pinned dependency; asks PyPI
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(RUN)/python -m venv "$$tools" \
-	&& "$$tools/bin/pip" install --quiet pip-audit \
-	&& "$$tools/bin/pip-audit" --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock \
-	|| { echo "audit: a vulnerability is listed above, or PyPI could not be asked about every package; nothing is proved" >&2; exit 1; }
+	&& "$$tools/bin/pip" install --quiet pip-audit 2> "$$tools/said" \
+	&& "$$tools/bin/pip-audit" --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock 2> "$$tools/said" \
+	&& echo "audit: no known vulnerability in any pinned dependency" \
+	|| { tail -n 1 "$$tools/said" >&2; \
+	     echo "audit: a vulnerability is listed above, or not every package could be asked about; nothing is proved" >&2; exit 1; }
 
 format: $(READY) ## put code into the one format
 	$(RUN)/ruff check --fix-only --quiet .
