@@ -10,6 +10,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# Before the first model is built pydantic looks through every installed package for plugins, at each start of ours.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+
 
 class Mode(StrEnum):
     DRY_RUN = "dry-run"  # the gate decides, nothing is written
