@@ -21,6 +21,7 @@ _RUN = "prefect.flow-run."
 _ENDED = ("Completed", "Failed", "Cancelled", "Crashed")
 HEARTBEAT_SECONDS = 30  # what workers are asked for: PREFECT_FLOWS_HEARTBEAT_FREQUENCY
 SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
+START_SECONDS = 300  # a busy machine needs half a minute from Pending to the first heartbeat
 
 
 def automations(reconcile: UUID) -> list[Automation]:
@@ -30,8 +31,15 @@ def automations(reconcile: UUID) -> list[Automation]:
             name="recall: no heartbeat -> crashed",
             description=f"A run that beat once and then stayed silent for {SILENT_SECONDS} s has lost its process. "
             "What it had handed to a provider becomes a doubt; the rest is due next time.",
-            trigger=_silence(),
+            trigger=_silence("heartbeat", SILENT_SECONDS),
             actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {SILENT_SECONDS} s")],
+        ),
+        Automation(
+            name="recall: never started -> crashed",
+            description=f"A run that a worker took and that did not beat within {START_SECONDS} s lost its process "
+            "before it began. Else it would hold a slot of the work pool for ever.",
+            trigger=_silence("Pending", START_SECONDS),
+            actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"not started within {START_SECONDS} s")],
         ),
         Automation(
             name="recall: doubt raised -> look for evidence",
@@ -55,12 +63,12 @@ async def ensure_automations(client: PrefectClient, reconcile: UUID) -> list[str
     return made
 
 
-def _silence() -> EventTrigger:
+def _silence(after: str, seconds: int) -> EventTrigger:
     return EventTrigger(
         posture=Posture.Proactive,
         threshold=1,
-        within=timedelta(seconds=SILENT_SECONDS),
-        after={f"{_RUN}heartbeat"},
+        within=timedelta(seconds=seconds),
+        after={f"{_RUN}{after}"},
         expect={f"{_RUN}{name}" for name in ("heartbeat", *_ENDED)},
         match={"prefect.resource.id": [f"{_RUN}*"]},
         for_each={"prefect.resource.id"},

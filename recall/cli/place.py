@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 USUAL_PORT = 4200
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 KEPT_SECONDS = str(30 * 86_400)  # Prefect's runs, with their tasks, logs and artifacts
+# Prefect's own are in memory: a server started again knows that the one slot of a journey is taken, but not until when.
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,12 @@ def _of_all(app: App, given: Mapping[str, str], host: str, port: int, password: 
 
 
 def server_settings(given: Mapping[str, str], password: str, database: str) -> dict[str, str]:
-    """By itself Prefect keeps runs, tasks, logs and artifacts for ever."""
+    """By itself Prefect keeps runs, tasks, logs and artifacts for ever, and slots only in memory."""
     ours = {
         **RARE_WRITES,
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": KEPT_SECONDS,
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
     }
     ours |= {AUTH: password} if password else {}
     ours |= {PREFECT_DATABASE: database} if database else {}

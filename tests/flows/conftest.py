@@ -119,7 +119,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, _migrated_file: Path) -> Iterat
     settings = load(project_dir=folder, address_key=ADDRESS_KEY)
     settings.var_dir.mkdir()
     shutil.copy(_migrated_file, settings.var_dir / "recall.db")
-    scene = _scene(settings)
+    scene = scene_of(settings)
     for name in ("story", "moved", "gone"):
         scene.publish(name=name, more='run: "0 0 1 1 *"')
     scene.publish(name="wide", more='run: "0 0 1 1 *"\nlanes: 2')
@@ -159,7 +159,7 @@ def alive(family: Sequence[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def _scene(settings: Settings) -> Scene:
+def scene_of(settings: Settings) -> Scene:
     store, clock, outbox = open_store(settings), FixedClock(NOW), settings.var_dir / "outbox"
     with store.writing() as connection:
         write_fact(connection, "simulated", "true")

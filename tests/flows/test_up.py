@@ -110,7 +110,7 @@ def test_deploying_again_touches_only_what_is_ours_and_differs(up: Up):
     after = up.ask("GET", f"/deployments/{moved['id']}")
     assert [(each["schedule"]["cron"], each["active"]) for each in after["schedules"]] == [("5 0 1 1 *", False)]
     assert up.ask("GET", f"/deployments/{foreign['id']}")["name"] == "foreign"
-    assert len(up.ask("POST", "/automations/filter")) == 5
+    assert len(up.ask("POST", "/automations/filter")) == 6
 
 
 def test_the_replay_form_explains_itself_and_changes_nothing_by_default(up: Up):
