@@ -50,13 +50,13 @@ class Store:
     def writing(self) -> Iterator[Connection]:
         """One durable transaction; rolls back when the block raises."""
         turn = nullcontext() if self.is_postgresql else self.turns.turn()
-        with turn, _busy_told(self.engine), self.engine.begin() as connection:
+        with turn, busy_told(self.engine), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent look; nothing written in it is kept."""
-        with _busy_told(self.engine), self.engine.connect() as connection:
+        with busy_told(self.engine), self.engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection = connection.execution_options(recall_reading=True)
             yield connection
@@ -174,7 +174,7 @@ def _open_sqlite(url: str) -> Engine:
 
 
 @contextmanager
-def _busy_told(engine: Engine) -> Iterator[None]:
+def busy_told(engine: Engine) -> Iterator[None]:
     """Tell a locked or lost store from a wrong statement; never passes row values on.
 
     What fails in the driver beneath SQLAlchemy (`recall.store.bulk`) comes as the driver's own error.
@@ -189,7 +189,7 @@ def _busy_told(engine: Engine) -> Iterator[None]:
 
 def refuse_weak_durability(store: Store) -> None:
     """Raise Misconfigured when a commit could be forgotten: a forgotten gate row is a second message."""
-    with store.engine.connect() as connection:
+    with busy_told(store.engine), store.engine.connect() as connection:
         if store.is_postgresql:
             weak = {
                 name: value

@@ -25,6 +25,7 @@ from recall.store.connect import (
     refuse_weak_durability,
     write_fact,
 )
+from recall.store.migrations import check
 
 
 def test_a_block_that_raises_leaves_nothing_behind(store: Store):
@@ -173,3 +174,12 @@ def test_ids_are_given_by_the_store(store: Store):
         made = schema.zones.insert().values(names="Asia/Shanghai").returning(schema.zones.c.id)
         assert connection.execute(made).scalar_one() > 0
         assert connection.execute(text("select count(*) from zones")).scalar() == 1
+
+
+def test_a_store_that_cannot_be_reached_says_so_at_the_first_look(tmp_path: Path) -> None:
+    away = open_engine(f"postgresql://nobody@/recall?host={tmp_path}")
+    with pytest.raises(StoreBusy):
+        check(away)
+    with pytest.raises(StoreBusy):
+        refuse_weak_durability(Store(away, b"a key"))
+    away.dispose()

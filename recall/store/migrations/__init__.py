@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from recall.errors import Misconfigured
+from recall.store.connect import busy_told
 
 _HERE = Path(__file__).parent
 _ADVISORY_LOCK = 0x7265_6361_6C6C  # "recall": two processes that migrate at once wait for each other
@@ -28,7 +29,7 @@ def newest_revision() -> str:
 
 def read_revision(engine: Engine) -> str | None:
     """The revision the store is at; None when it holds no tables of ours yet."""
-    with engine.connect().execution_options(recall_reading=True) as connection:
+    with busy_told(engine), engine.connect().execution_options(recall_reading=True) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         revision = connection.execute(text("select version_num from alembic_version")).scalar()
