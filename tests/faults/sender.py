@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,23 +63,24 @@ def main(project: str, database: str, journey: str, point: str = "", vendor: str
         address_key="a key that is only used in tests",
         allow_weak_durability=True,
     )
-    setup = open_setup(settings)
+    setup = in_time(lambda: open_setup(settings))
     if vendor:
-        setup = as_in_production(setup, settings, vendor)
+        setup = in_time(lambda: as_in_production(setup, settings, vendor))
         show_work(settings.var_dir / AT_CALL)
     else:
         tell("ready")
-    tries = 0
-    while tries < _PATIENCE:
-        try:
-            if not go_on(setup, journey):
-                setup.dispatcher.run(setup.provider("outbox").close())
-                tell("done")
-                return
-            tries = 0
-        except StoreBusy:  # the scheduler tries a failed run again
-            tries += 1
-            time.sleep(0.2)
+    while in_time(lambda: go_on(setup, journey)):
+        pass
+    setup.dispatcher.run(setup.provider("outbox").close())
+    tell("done")
+
+
+def in_time(work: Callable[[], Any]) -> Any:
+    """Try again while the store is away, as the scheduler does."""
+    for _ in range(_PATIENCE):
+        with suppress(StoreBusy):
+            return work()
+        time.sleep(0.2)
     raise SystemExit("the store stayed away")
 
 
