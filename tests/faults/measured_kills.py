@@ -14,6 +14,7 @@ import pytest
 from providers.outbox import Outbox
 from recall.clock import FixedClock, Instant, elapsed_seconds
 from recall.engine.setup import Setup
+from recall.engine.spool import spool_dir
 from recall.settings import Settings
 from recall.store.connect import open_store
 from tests.engine.conftest import Scene
@@ -65,7 +66,7 @@ def shaken(server: Server, settings: Settings, now: Instant, nursery: Nursery) -
     """Workers on a server of their own."""
     store, clock = open_store(settings.model_copy(update={"database_url": server.url})), FixedClock(now)
     outbox = settings.var_dir / "outbox"
-    setup = Setup(store, {"outbox": Outbox(outbox, clock=clock)}, clock, settings.var_dir / "spool")
+    setup = Setup(store, {"outbox": Outbox(outbox, clock=clock)}, clock, spool_dir(settings.var_dir, store))
     with running(outbox, slow=0.3) as vendor:
         yield Fleet(
             nursery,
