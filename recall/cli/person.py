@@ -47,9 +47,11 @@ def erase(app: App, user: str, why: str, yes: bool) -> int:
     if not yes:
         app.output.remark("Nothing was erased. Erasing cannot be taken back; say --yes to do it.")
         return 1
-    with app.store.writing() as connection:
-        done = forget(connection, app.store, user=user, who=app.who, why=why, at=app.clock.now())
-    empty_log(app.store)
+    try:
+        with app.store.writing() as connection:
+            done = forget(connection, app.store, user=user, who=app.who, why=why, at=app.clock.now())
+    finally:  # also for whoever was forgotten already, by a process that died before it could do this
+        empty_log(app.store)
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in asdict(done).items())
     app.output.answer({"erased": True, **asdict(done)}, f"The user is forgotten: {counts}.")
     return 0

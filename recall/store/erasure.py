@@ -7,6 +7,7 @@ list brings nobody back.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, Text, cast, func, literal, select
@@ -15,7 +16,7 @@ from journeys.words import End
 from recall.clock import Instant
 from recall.errors import Misconfigured
 from recall.store import schema
-from recall.store.connect import Store
+from recall.store.connect import Store, busy_told
 from recall.store.controls import record_action
 from recall.store.people import ERASED
 from recall.store.suppressions import suppress_address, suppress_user
@@ -71,11 +72,8 @@ def empty_log(store: Store) -> None:
     """
     if store.is_postgresql:
         return
-    raw = store.engine.raw_connection()
-    try:
+    with busy_told(store.engine), closing(store.engine.raw_connection()) as raw:
         raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    finally:
-        raw.close()
 
 
 def _own_addresses(connection: Connection, user_id: int) -> list[int]:

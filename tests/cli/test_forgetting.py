@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 
 from journeys.words import AddressKind, Channel, ReceiptKind
 from recall.clock import HOUR, MINUTE
-from recall.store import schema
+from recall.store import erasure, schema
 from recall.store.connect import Store
 from recall.store.inbound import Inbound, Meaning, take_inbound
 from recall.store.receipts import Receipt, record_receipts
@@ -68,20 +68,27 @@ def test_no_column_of_any_table_tells_of_them(known: Recall, store: Store) -> No
 def test_the_file_itself_holds_nothing_of_them(known: Recall, store: Store) -> None:
     if store.is_postgresql:
         pytest.skip("PostgreSQL overwrites dead rows when it vacuums (docs/reliability.md)")
-    files = [Path(f"var/recall.db{end}") for end in ("", "-wal")]
-
-    def inside() -> list[str]:
-        return [
-            f"{path}: {value}"
-            for path in files
-            if path.exists()
-            for value in ALL
-            if value.encode() in path.read_bytes()
-        ]
-
-    assert inside()
+    assert inside_the_file()
     assert known("erase", BIRD, "--why", "asked", "--yes").code == 0
-    assert inside() == []
+    assert inside_the_file() == []
+
+
+def inside_the_file() -> list[str]:
+    files = [path for end in ("", "-wal") if (path := Path(f"var/recall.db{end}")).exists()]
+    return [f"{path}: {value}" for path in files for value in ALL if value.encode() in path.read_bytes()]
+
+
+def test_a_second_try_empties_the_log_of_a_first_that_died_before_it_could(
+    known: Recall, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store.is_postgresql:
+        pytest.skip("SQLite's log; PostgreSQL overwrites dead rows when it vacuums (docs/reliability.md)")
+    with store.reading(), monkeypatch.context() as patch:  # who reads keeps the log from being emptied by a close
+        patch.setattr(erasure, "empty_log", lambda store: None)
+        assert known("erase", BIRD, "--why", "asked", "--yes").code == 0
+    assert inside_the_file()
+    assert known("erase", BIRD, "--why", "asked", "--yes").code == 1, "nobody is called so any more"
+    assert inside_the_file() == []
 
 
 def test_what_is_told_of_them_later_brings_nobody_back(known: Recall, store: Store) -> None:
