@@ -35,7 +35,7 @@ from recall.store.gate_reasons import Case, U
 from recall.store.gate_rows import Page, Row, first_per_address, in_pages, pick, read_named, read_page
 from recall.store.links import new_tokens
 from recall.store.pricing import Price, Pricer
-from recall.store.purse import Purse, local_day, open_purse
+from recall.store.purse import Purse, count_calling, local_day, open_purse
 from recall.store.tokens import Doors
 from recall.store.zones import Zones, read_zones
 
@@ -172,7 +172,20 @@ def _part_two(connection: Connection, gate: Gate, rows: Sequence[Row], purse: Pu
     decisions = [till.afford(row, written) for row, written in zip(rows, rendered, strict=True)]
     for decision, token, given in zip(decisions, tokens, values, strict=True):
         decision.link, decision.link_token = given["link"], token
+    _keep_near(connection, gate, decisions, now)
     return decisions
+
+
+def _keep_near(connection: Connection, gate: Gate, decisions: Sequence[Decision], now: Instant) -> None:
+    """Behind each message on its way with the last money one person waits for the next slot, the others until tomorrow.
+
+    A message that is refused gives its money back a moment later; with everybody put off, it would stay unused.
+    """
+    unpaid = [decision for decision in decisions if decision.reason is Reason.BUDGET_SPENT]
+    if unpaid:
+        on_their_way = sum(decision.goes for decision in decisions) + count_calling(connection, gate.of, now)
+        for decision in unpaid[:on_their_way]:
+            decision.until = slot_up(now + 1)
 
 
 class _Till:

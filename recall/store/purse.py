@@ -15,8 +15,8 @@ from sqlalchemy import Connection, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from journeys.journey import Offer
-from journeys.words import Reason
-from recall.clock import Instant, to_datetime
+from journeys.words import Reason, SendState
+from recall.clock import SECOND, Instant, to_datetime
 from recall.store import schema
 from recall.store.gate_reasons import Case
 
@@ -67,6 +67,18 @@ def count_ramp_days(connection: Connection, journey: str, *, before_day: int) ->
     rows = select(func.count()).select_from(_T)
     mine = (_T.c.kind == int(Kind.RAMP_DAY), _T.c.subject == journey, _T.c.day < before_day, _T.c.used > 0)
     return int(connection.execute(rows.where(*mine)).scalar_one())
+
+
+def count_calling(connection: Connection, of: Case, now: Instant) -> int:
+    """Messages under this policy whose answer is awaited right now, a chunk of them at most."""
+    some = _CALLING.where(_S.c.policy_hash == of.live.hash, _S.c.gate_at + 0 > now - _AWAITED).limit(_MOST)
+    return int(connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
+
+
+# `+ 0`: else SQLite would walk the ledger by time rather than look at the handful that is open.
+_S = schema.sends
+_CALLING = select(_S.c.id).where(schema.SENDS_OPEN, _S.c.state == SendState.CALLING.value)
+_AWAITED, _MOST = 20 * SECOND, 1000
 
 
 @dataclass

@@ -255,7 +255,8 @@ class WovenDispatcher(Dispatcher):
         return self._woven.run_until_complete(work)
 
     def close(self) -> None:
-        if self._woven is not None:
+        """A loop in which another thread of the same process was killed stays as it is."""
+        if self._woven is not None and not self._woven.is_running():
             self._woven.close()
 
 

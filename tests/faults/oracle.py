@@ -151,19 +151,20 @@ def over_cap(log: list[Accepted], known: Known) -> Iterator[str]:
 
 
 def over_budget(log: list[Accepted], known: Known) -> Iterator[str]:
-    """Every message costs the same in a drawn world; the day is the journey's."""
+    """Every message costs the same in a drawn world; the day is the journey's.
+
+    What was taken within 15 s after midnight may have passed its gate on either day: no day counts it.
+    """
     spent, limits = Counter[str](), dict[str, int]()
     for row in log:
         name = row.meta["journey"]
         journey, policy = known.journeys[name], known.policy(row)
-        budget, day = journey.budget, _local(row.at - TOTAL_DELAY // 2, journey.zone).date()
-        wanted = [(f"policy {policy.id} {day}", policy.budget_per_day)]
+        budget, day = journey.budget, _local(row.at, journey.zone).date()
+        is_sure = _local(row.at - TOTAL_DELAY, journey.zone).date() == day
+        wanted = [(f"policy {policy.id} {day}", policy.budget_per_day)] if is_sure else []
         if budget is not None:
-            wanted += [
-                (f"journey {name}", budget.total),
-                (f"journey {name} {day}", budget.per_day),
-                (f"journey {name} {row.user}", budget.per_user),
-            ]
+            wanted += [(f"journey {name}", budget.total), (f"journey {name} {row.user}", budget.per_user)]
+            wanted += [(f"journey {name} {day}", budget.per_day)] if is_sure else []
         for what, limit in wanted:
             if limit is not None:
                 spent[what] += PRICE
