@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.through_prefect --store postgresql --people 100000 [--way null|batch|single]
 
-The server is one of its own with SQLite, in a process beside; its CPU counts. A first, idle run warms everything up.
+The server is one of its own with SQLite, in a process beside; its CPU counts. Two runs that find nobody warm up both
+processes, as they are after a worker's first minute: one of the journey, and one of its step, with a task and a bar.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks import places, seed
 from benchmarks.engine import JOURNEY, RunningClock, Way, check, setup_of, warm_up
 from benchmarks.meter import Meter
 from recall.clock import DAY, Instant
+from recall.engine.run import due_steps
 from recall.store.connect import open_store
 
 
@@ -50,13 +52,15 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
             from tasks import setup as tasks_setup
 
             tasks_setup.use(setup)
-            call(JOURNEY)
             warm_up(setup)
+            step = due_steps(setup, JOURNEY, due_before=clock.now() + clock.early)[0]
+            call("run_journey", JOURNEY)
+            call("run_step", JOURNEY, step.node.name, step.node.channel.value, step.version.id, 1)
             clock.early = 0
             server = places.server().get_pid() if kind == "postgresql" else None
             meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=server_pid())
             with meter.watching_memory(), meter.section():
-                call(JOURNEY)
+                call("run_journey", JOURNEY)
             told = meter.told(people, not_ours=["stub"])
         taken = stub.counts()["messages"] if stub else getattr(adapter, "taken", 0)
         check(store, seed.going(people), people=people, taken=taken)
@@ -66,7 +70,7 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
 
 @contextmanager
 def _prefect() -> Iterator[Any]:
-    """A server of its own, and a way to call the flow in this process."""
+    """A server of its own, and a way to call a flow by its name in this process."""
     with tempfile.TemporaryDirectory(prefix="recall-benchmark-prefect-") as home:
         ours = {"DO_NOT_TRACK": "1", "PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
         os.environ |= ours | {"PREFECT_LOGGING_LEVEL": "WARNING"}
@@ -76,11 +80,14 @@ def _prefect() -> Iterator[Any]:
         with prefect_test_harness(server_startup_timeout=120):
             from flows.run import run_journey
             from flows.session import session
+            from flows.step import run_step
+
+            flows = {"run_journey": run_journey, "run_step": run_step}
 
             with session(str(PREFECT_API_URL.value()), Path(home)) as opened:
 
-                def call(journey: str) -> None:
-                    state = opened.call(run_journey, journey)
+                def call(flow: str, *arguments: object) -> None:
+                    state = opened.call(flows[flow], *arguments)
                     assert state.is_completed(), state
 
                 yield call
