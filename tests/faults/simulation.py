@@ -138,11 +138,12 @@ def main() -> int:
     for seed in _seeds(given.seeds):
         if time.monotonic() - began > given.seconds:
             break
-        plan = workload.draw_plan(seed)
+        plan, cpu = workload.draw_plan(seed), time.process_time()
         lived = live_through(plan)
         if given.json:
             tell(json.dumps({"seed": seed, "sends": lived.sends, "wrong": lived.wrong, "counts": lived.counts,
-                             "digest": lived.digest, "rounds": lived.rounds}))  # fmt: skip
+                             "digest": lived.digest, "rounds": lived.rounds,
+                             "cpu": round(time.process_time() - cpu, 3)}))  # fmt: skip
         if lived.wrong:
             failed += 1
             _report(plan, lived, given.shrink and failed == 1)
