@@ -74,6 +74,8 @@ def _open_spans(rules: WindowRules, day: date) -> tuple[Span, ...]:
 def _policy_spans(rules: WindowRules, day: date) -> tuple[Span, ...]:
     if day.isoformat() in rules.blackout:
         return ()
+    if rules.workday == rules.weekend == rules.holiday:
+        return rules.workday  # without the calendar: its library imports every country of the world
     match day_type(rules.calendar, day):
         case DayType.WORKDAY:
             return rules.workday

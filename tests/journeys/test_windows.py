@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -50,6 +52,16 @@ def local(instant: int | None, zone: ZoneInfo) -> str | None:
 
 DAYTIME = daily("09:00-20:00")
 NIGHT = daily("22:00-06:00")
+
+
+def test_hours_that_are_alike_on_all_days_need_no_calendar():
+    program = (
+        "import sys; from datetime import date; from journeys.windows import WindowRules, open_spans; "
+        "nine = ((540, 1200),); ask = lambda *days: open_spans(WindowRules(*days, calendar='CN'), date(2026, 10, 1)); "
+        "print(ask(nine, nine, nine), 'holidays' in sys.modules, ask(nine, nine, ()), 'holidays' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "((540, 1200),) False () True"
 
 
 # --- the edges ------------------------------------------------------------------------------------------
