@@ -98,7 +98,7 @@ def ratios(runs: Runs) -> list[Ratio]:
     found.speed("times_a_loop_of_16_threads_batch", "peer batch", "peer loop", ">= 10", about)
     found.speed("three_workers_of_one", "workers 3", "workers 1", ">= 1.6", "PostgreSQL, 32 connections each")
     found.figure("client_mib", "big null postgresql", "<= 150", "peak of the sending process, PostgreSQL, MiB", _peak)
-    for name in ("help", "lint"):
+    for name in ("help", "lint", "lint_all"):
         found.figure(f"{name}_seconds", "startup", "<= 0.5", "a whole process", _startup(name))
     found.figure("explain_of_sqlalchemy", "startup", "<= 1.5", "against `import sqlalchemy` alone", _explain)
     return found.ratios
