@@ -3,6 +3,7 @@
     python -m tests.faults.campaign --size ci      a few minutes on two cores
     python -m tests.faults.campaign --size full    what a release is measured with; hours
     python -m tests.faults.campaign --size full --only kills
+    python -m tests.faults.campaign --size full --only "crash cases"
 
 Prints a table and, last, one JSON object. Exit code 1 when any promise broke, or when fewer than 95 % of the planted
 bugs were noticed by the tests that are named for them.
@@ -21,17 +22,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults.planted import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 LANES = 2
+WORLDS_AT_ONCE = 250  # in one process
 KEYS = (
-    "kills", "pauses", "restarts", "torn", "seeds", "sends", "duplicates", "lost", "over_cap", "over_budget",
-    "after_stop", "outside_window", "silent_doubt", "pii_hits", "other", "same_twice", "webhooks", "mutants_caught",
-    "mutants",
+    "kills", "pauses", "restarts", "torn", "crash_cases", "seeds", "sequences", "sends", "duplicates", "lost",
+    "over_cap", "over_budget", "after_stop", "outside_window", "silent_doubt", "pii_hits", "other", "same_twice",
+    "webhooks", "mutants_caught", "mutants",
 )  # fmt: skip
 BROKEN = KEYS[KEYS.index("duplicates") : KEYS.index("same_twice")]
 # What a drawn world calls wrong, and under which figure it is counted; whatever else is wrong counts as `other`.
@@ -39,7 +41,7 @@ FIGURE = {
     "duplicate": "duplicates", "I1": "duplicates", "after_stop": "after_stop", "I2": "after_stop",
     "outside_window": "outside_window", "I3": "outside_window", "over_cap": "over_cap", "I4": "over_cap",
     "over_budget": "over_budget", "I5": "over_budget", "silent_doubt": "silent_doubt", "I12": "silent_doubt",
-    "no_end": "lost", "I13": "lost", "I14": "lost", "I11": "lost",
+    "no_end": "lost", "I13": "lost", "I14": "lost", "I11": "lost", "lost": "lost", "pii": "pii_hits",
 }  # fmt: skip
 
 
@@ -48,6 +50,8 @@ class Size:
     """How much of each."""
 
     seeds: int
+    hours: float  # of processor time, after which no further world begins
+    sequences: int  # of the state machine, on each store
     twice: int  # how many of the seeds are lived a second time, in another process
     kills: int  # per store
     pauses: int  # per store
@@ -56,14 +60,28 @@ class Size:
     users: int  # of each wave of a kill run
     hammers: int
     worlds_per_mutant: int
+    crashes: float  # share of the enumerated cases
 
 
 SIZES = {
     "ci": Size(
-        seeds=200, twice=6, kills=10, pauses=2, restarts=1, between=5, users=200, hammers=1, worlds_per_mutant=0
+        seeds=200,
+        hours=1,
+        sequences=20,
+        twice=6,
+        kills=10,
+        pauses=2,
+        restarts=1,
+        between=5,
+        users=200,
+        hammers=1,
+        worlds_per_mutant=0,
+        crashes=0.04,
     ),
     "full": Size(
         seeds=20_000,
+        hours=4,
+        sequences=500,
         twice=50,
         kills=500,
         pauses=100,
@@ -72,9 +90,10 @@ SIZES = {
         users=600,
         hammers=10,
         worlds_per_mutant=200,
+        crashes=1.0,
     ),
 }
-HARM = ("kills", "pauses", "restarts", "between", "users")
+HARM = ("kills", "pauses", "restarts", "between", "users", "sequences")
 HARMED = ("kills_of and sqlite", "kills_of and postgresql", "pauses and sqlite", "pauses and postgresql", "restarts")
 Figures = Counter[str]
 Part = tuple[str, Callable[[], Figures]]
@@ -95,10 +114,20 @@ def ours(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
 # --- parts ------------------------------------------------------------------------------------------------
 
 
-def worlds(first: int, last: int, again: int) -> Figures:
+@dataclass
+class Left:
+    """Processor time the drawn worlds may still take, in seconds."""
+
+    seconds: float
+
+
+def worlds(first: int, last: int, again: int, left: Left) -> Figures:
     """Live through so many drawn worlds, the first few of them twice; what broke is told with its seed, shrunk."""
+    if left.seconds <= 0:
+        return Figures(unlived=last - first)
     lived = _lines(ours("-m", "tests.faults.simulation", "--seeds", f"{first}:{last}", "--json", "--shrink").stdout)
     figures = Figures(other=last - first - len(lived))  # a world that could not be lived through
+    left.seconds -= sum(world["cpu"] for world in lived)
     for world in lived:
         figures.update({"seeds": 1, "sends": world["sends"], "world kills": world["counts"].get("kills", 0)})
         figures.update(FIGURE.get(text.partition(":")[0], "other") for text in world["wrong"])
@@ -142,6 +171,16 @@ def kills(size: Size) -> Figures:
     return figures
 
 
+def crash_cases(store: str, share: float, seed: int) -> Figures:
+    """Every moment of every script at which a process may die or an operation fail, or a drawn share of them."""
+    told = ours("-m", "tests.faults.cases", "--stores", store, "--share", str(share), "--seed", str(seed), "--json")
+    tallies = _lines(told.stdout)
+    figures = Figures(crash_cases=sum(tally["cases"] for tally in tallies))
+    figures.update(FIGURE.get(name, "other") for tally in tallies for name in tally["broken"])
+    figures["other"] += told.returncode != 0 and not any(tally["broken"] for tally in tallies)
+    return figures
+
+
 def webhooks(size: Size) -> Figures:
     """Every class of webhook, on both stores: repeated, reordered, forged, foreign, oversized, unreadable …"""
     files = [*(ROOT / "tests/web").glob("test_*.py"), ROOT / "tests/store/test_receipts.py"]
@@ -176,13 +215,19 @@ def _lines(told: str) -> list[dict]:
 def parts(size: Size, first_seed: int) -> list[Part]:
     """What can be done side by side, the longest first."""
     names = [mutant.name for mutant in MUTANTS]
-    cuts = [first_seed + size.seeds * n // 4 for n in range(5)]
+    at_once, left = min(size.seeds // 4, WORLDS_AT_ONCE), Left(size.hours * 3600)
+    cuts = range(first_seed, first_seed + size.seeds, at_once)
     return [
         ("kills", lambda: kills(size)),
         *(("planted bugs", lambda n=n: planted_bugs(names[n::2], size.worlds_per_mutant)) for n in range(2)),
         *(
-            ("worlds", lambda n=n: worlds(cuts[n], cuts[n + 1], size.twice if n == 0 else 0))  # type: ignore[misc]
-            for n in range(4)
+            ("worlds", lambda cut=cut: worlds(cut, cut + at_once, size.twice if cut == first_seed else 0, left))
+            for cut in cuts
+        ),
+        ("sequences", lambda: measured_tests(size, "tests/faults/test_state_machine.py")),
+        *(
+            ("crash cases", lambda store=store: crash_cases(store, size.crashes, first_seed))  # type: ignore[misc]
+            for store in ("postgresql", "sqlite")
         ),
         ("webhooks", lambda: webhooks(size)),
         *(("hammer", lambda: measured_tests(size, "tests/faults/test_hammer.py")) for _ in range(size.hammers)),
@@ -205,22 +250,34 @@ def run(size: Size, *, first_seed: int, only: Sequence[str] = ()) -> tuple[Figur
     return figures, dict(took)
 
 
+def budget_used(figures: Figures) -> float | None:
+    """The lowest share of an allowance that was used in any hammer."""
+    return min((float(name.split()[1]) for name in figures if name.startswith("budget_used ")), default=None)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--size", choices=sorted(SIZES), default="ci")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--hours", type=float, help="processor time for drawn worlds, if not that of the size")
     parser.add_argument("--only", default="", help="names of parts, separated by commas, such as kills,worlds")
     given = parser.parse_args()
     only = [name.strip() for name in given.only.split(",") if name.strip()]
     size, began = SIZES[given.size], time.monotonic()
+    size = size if given.hours is None else replace(size, hours=given.hours)
     if unknown := set(only) - {name for name, _ in parts(size, 0)}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     figures, took = run(size, first_seed=given.first_seed, only=only)
     whole = time.monotonic() - began
-    lines = [f"{name:16} {figures[name]:>8}" for name in KEYS]
+    if figures["unlived"]:
+        goes_on = given.first_seed + figures["seeds"]
+        sys.stderr.write(f"{size.hours} h of processor time are used up: go on with --first-seed {goes_on}\n")
+    used = budget_used(figures)
+    lines = [f"{name:16} {figures[name]:>8}" for name in KEYS] + [f"{'budget_used':16} {used or '–':>8}"]
     lines += ["", *(f"{name:16} {seconds:>6.0f} s" for name, seconds in took.items()), f"{'in all':16} {whole:>6.0f} s"]
     sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.write(json.dumps({name: figures[name] for name in KEYS} | {"seconds": round(whole)}) + "\n")
+    told = {name: figures[name] for name in KEYS} | {"budget_used": used, "seconds": round(whole)}
+    sys.stdout.write(json.dumps(told) + "\n")
     if figures["kills"] and not figures["torn"]:
         sys.stderr.write("no kill came between a gate and its record: the kills prove little\n")
         figures["other"] += 1
