@@ -90,8 +90,8 @@ def _write_floor(url: str, meter: Meter, events: int, people: int) -> None:
         if url.startswith("sqlite"):
             for pragma in (
                 "synchronous=full",
-                "cache_size=-200000",
-                "mmap_size=1073741824",
+                "cache_size=-64000",
+                "mmap_size=268435456",
                 "wal_autocheckpoint=20000",
             ):
                 connection.execute(f"pragma {pragma}")
