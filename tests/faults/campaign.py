@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 LANES = 2
 WORLDS_AT_ONCE = 250  # in one process
 KEYS = (
-    "kills", "pauses", "restarts", "torn", "crash_cases", "seeds", "sequences", "sends", "duplicates", "lost",
+    "kills", "pauses", "restarts", "torn", "late", "crash_cases", "seeds", "sequences", "sends", "duplicates", "lost",
     "over_cap", "over_budget", "after_stop", "outside_window", "silent_doubt", "pii_hits", "other", "same_twice",
     "webhooks", "mutants_caught", "mutants",
 )  # fmt: skip

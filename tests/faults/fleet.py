@@ -54,6 +54,7 @@ class Fleet:
 
     def man(self, count: int, *points: str) -> None:
         """Start so many that stop nowhere, and one for each point."""
+        (self.settings.var_dir / AT_CALL).mkdir(exist_ok=True)
         self.workers += [Worker(self._fork(point), point) for point in [*[""] * count, *points]]
 
     def has_time(self) -> bool:

@@ -16,7 +16,7 @@ from recall.engine import caller, calling, send
 from recall.engine.dispatch import Dispatcher
 from tests.faults.far import Far
 
-UNDER_WAY_SECONDS = 0.01  # after it was begun a request has left, and its answer is not there yet
+UNDER_WAY_SECONDS = 0.04  # after it was begun a request has left, and its answer is not there yet
 
 
 def _stop() -> None:
