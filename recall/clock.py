@@ -18,6 +18,7 @@ DAY = 24 * HOUR
 SLOT = 15 * MINUTE  # due times are rounded up to this, so that one run walks index pages in order
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Clock(Protocol):
@@ -56,7 +57,7 @@ def to_instant(moment: datetime) -> Instant:
     """Convert an aware datetime; raises ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone is not an instant")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def to_datetime(instant: Instant) -> datetime:

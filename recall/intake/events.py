@@ -63,26 +63,30 @@ class _Events:
         self._now = now
         self._source = source
         self._times = mapping.time_reading
+        self._user, self._name, self._at = (found.fields[name] for name in ("user", "name", "at"))
+        self._id = found.get("id")
         self.users_created = 0
 
     def read(self, row: Row) -> NewEvent:
-        fields, cells = self._plan.fields, row.cells
-        user = read_id(fields["user"].text(cells), fields["user"].column)
-        name = read_event_name(fields["name"].text(cells), fields["name"].column)
-        at = self._times.read_past(fields["at"].text(cells), fields["at"].column, now=self._now)
+        cells = row.cells
+        user = read_id(self._user.text(cells), self._user.column)
+        name = read_event_name(self._name.text(cells), self._name.column)
+        at = self._times.read_past(self._at.text(cells), self._at.column, now=self._now)
         if at is None:
-            raise Rejected(Reason.MISSING, fields["at"].column)
-        properties = {
+            raise Rejected(Reason.MISSING, self._at.column)
+        properties = self._properties(cells) if self._plan.extras else {}
+        return NewEvent(self._key(cells, user, name, at, properties), user, name, at, properties or None)
+
+    def _properties(self, cells: Sequence[str]) -> dict[str, str]:
+        return {
             name: text
             for name, source in self._plan.extras.items()
             if (text := read_text(source.text(cells), source.column, breaks=self._mapping.multiline))
         }
-        return NewEvent(self._key(cells, user, name, at, properties), user, name, at, properties or None)
 
     def _key(self, cells: Sequence[str], user: str, name: str, at: Instant, properties: dict[str, str]) -> str:
-        source = self._plan.get("id")
-        if source is not None:
-            return source_key(self._source, read_id(source.text(cells), source.column))
+        if self._id is not None:
+            return source_key(self._source, read_id(self._id.text(cells), self._id.column))
         said = json.dumps([user, name, at, written_properties(properties)], ensure_ascii=False)
         times = self._seen.count(hashlib.sha256(said.encode()).digest()[:16])
         return "sha256:" + hashlib.sha256(f"{said}{times}".encode()).hexdigest()

@@ -36,7 +36,8 @@ def read_id(text: str, column: str) -> str:
     text = text.strip()
     if not text:
         raise Rejected(Reason.MISSING, column)
-    refuse_unseen(text, column)
+    if not (text.isascii() and text.isprintable()):
+        refuse_unseen(text, column)
     if len(text) > MAX_ID:
         raise Rejected(Reason.TOO_LONG, column)
     return text
@@ -70,9 +71,14 @@ def read_event_name(text: str, column: str) -> str:
     text = text.strip()
     if not text:
         raise Rejected(Reason.MISSING, column)
-    if not _EVENT_NAME.fullmatch(text):
+    if not _is_event_name(text):
         raise Rejected(Reason.NAME_INVALID, column)
     return text
+
+
+@lru_cache(maxsize=256)  # a file has few names and many rows
+def _is_event_name(text: str) -> bool:
+    return _EVENT_NAME.fullmatch(text) is not None
 
 
 def read_word(text: str, column: str, *, default: str = "") -> str:

@@ -18,6 +18,11 @@ _ISO = re.compile(
     r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?(?: ?(Z|[+-]\d{2}(?::?\d{2})?))?)?",
     re.ASCII | re.IGNORECASE,
 )
+# The commonest spelling, which datetime reads by itself in a fraction of the time; everything else takes `_read`.
+_USUAL = re.compile(
+    r"(?:19|20|21)\d\d-\d\d-\d\d[T ](?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{3}|\.\d{6})?(?:Z|[+-](?:0\d|1[0-7]):[0-5]\d)",
+    re.ASCII,
+)
 _DATE_WITH_HALF_HYPHENS = re.compile(r"\d{4}-\d{4}|\d{6}-\d{2}", re.ASCII)
 _EPOCH = re.compile(r"\d{9,11}|\d{12,14}", re.ASCII)
 _YEARS = range(1900, 2201)  # 0001 and 9999 stand for "none" in many systems, and near them a zone overflows
@@ -36,7 +41,8 @@ class Times:
         text = text.strip()
         if not text:
             return None
-        found = _read(text, self.zone, self.epoch)
+        usual = not self.epoch and _USUAL.fullmatch(text)
+        found = _read_usual(text) if usual else _read(text, self.zone, self.epoch)
         if isinstance(found, Reason):
             raise Rejected(found, column)
         return found
@@ -55,6 +61,13 @@ def read_stated(text: str, times: Times) -> Instant:
     if isinstance(found, Reason):
         raise Misconfigured(f"{text!r}: {WHAT_TO_DO[found]}")
     return found
+
+
+def _read_usual(text: str) -> Instant | Reason:
+    try:
+        return to_instant(datetime.fromisoformat(text))
+    except ValueError:
+        return Reason.TIME_INVALID
 
 
 @lru_cache(maxsize=65_536)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from recall.clock import Instant
 from recall.store.connect import Store, read_fact
-from recall.store.given import Given, give, is_postgresql
+from recall.store.given import PLACE, Given, give, is_postgresql
 
 EVENTS_SINCE = (
     "events_since"  # a fact of the store: events before this were forgotten, because they were kept long enough
@@ -23,7 +23,7 @@ EVENTS_SINCE = (
 _EVER = -(2**62)
 _CHUNK = 10_000  # rows per statement
 _COLUMNS = {
-    "n": "bigint",
+    "n": PLACE,
     "key": "text",
     "who": "text",
     "name": "text",
@@ -80,7 +80,8 @@ def record_events(where: Connection | Store, rows: Sequence[NewEvent], now: Inst
 
 
 def _record(connection: Connection, rows: Sequence[NewEvent], *, start: int, now: Instant) -> Recorded:
-    told = [(n, *row[:4], written_properties(row[4])) for n, row in enumerate(rows, start)]
+    # A generator: thousands of tuples that live at once keep the garbage collector busy.
+    told = ((n, *row[:4], written_properties(row[4])) for n, row in enumerate(rows, start))
     given = give(connection, "events", _COLUMNS, told)
     since = events_since(connection)
     append = _append_postgresql if is_postgresql(connection) else _append
@@ -98,9 +99,24 @@ order by given.n
 on conflict (key) do nothing
 """
 
-# Rows in key order: two writers that touch the same people then wait for each other instead of deadlocking.
 _SUMMARISE = """
 insert into user_events (user_id, name, first_at, last_at, last_event_id, times)
+{added}
+on conflict (user_id, name) do update set
+    first_at = case when excluded.first_at < user_events.first_at then excluded.first_at else user_events.first_at end,
+    last_event_id = case
+        when excluded.last_at > user_events.last_at
+          or (excluded.last_at = user_events.last_at and excluded.last_event_id > user_events.last_event_id)
+        then excluded.last_event_id else user_events.last_event_id end,
+    last_at = case when excluded.last_at > user_events.last_at then excluded.last_at else user_events.last_at end,
+    times = user_events.times + excluded.times
+"""
+
+# SQLite takes the rows of one statement in turn, so each may meet the summary the one before it left; PostgreSQL wants
+# one row per summary, and rows in key order: two writers that touch the same people then wait for each other instead
+# of deadlocking.
+_EACH = "select user_id, name, at, at, id, 1 from {added}"
+_GROUPED = """
 select user_id, name, first_at, at, id, times from (
     select id, user_id, name, at,
            row_number() over (partition by user_id, name order by at desc, id desc) as place,
@@ -110,14 +126,6 @@ select user_id, name, first_at, at, id, times from (
 ) as added
 where place = 1
 order by user_id, name
-on conflict (user_id, name) do update set
-    first_at = case when excluded.first_at < user_events.first_at then excluded.first_at else user_events.first_at end,
-    last_event_id = case
-        when excluded.last_at > user_events.last_at
-          or (excluded.last_at = user_events.last_at and excluded.last_event_id > user_events.last_event_id)
-        then excluded.last_event_id else user_events.last_event_id end,
-    last_at = case when excluded.last_at > user_events.last_at then excluded.last_at else user_events.last_at end,
-    times = user_events.times + excluded.times
 """
 
 _CHANGED = "insert into changed_users (user_id) select distinct user_id from {added}"
@@ -129,14 +137,15 @@ def _append(connection: Connection, given: Given, *, since: Instant, now: Instan
     added = given.run(connection, _APPEND, since=since, now=now).rowcount
     if added:
         new = "events not indexed where id > :before"  # else SQLite walks all events in the order of an index
-        connection.execute(text(_SUMMARISE.replace("{added}", new)), {"before": before})
+        each = _EACH.replace("{added}", new)
+        connection.execute(text(_SUMMARISE.replace("{added}", each)), {"before": before})
         connection.execute(text(_CHANGED.replace("{added}", new)), {"before": before})
     return int(added)
 
 
 def _append_postgresql(connection: Connection, given: Given, *, since: Instant, now: Instant) -> int:
     """PostgreSQL: one statement, because other writers append meanwhile."""
-    summarise = _SUMMARISE.replace("{added}", "new")
+    summarise = _SUMMARISE.replace("{added}", _GROUPED.replace("{added}", "new"))
     changed = _CHANGED.replace("{added}", "new")
     statement = f"""
         with new as ({_APPEND} returning id, user_id, name, at), summary as ({summarise}), changes as ({changed})

@@ -5,7 +5,7 @@ The statement that follows is the same on both: `… from {given} join …`, whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from sqlalchemy import Connection, CursorResult, text
 
 from recall.errors import StoreBusy
 
-Columns = Mapping[str, str]  # column -> bigint | text | boolean | double precision
+Columns = Mapping[str, str]  # column -> bigint | text | boolean | double precision | place
+PLACE = "place"  # a number that grows from row to row: SQLite keeps the rows by it, so ordering by it sorts nothing
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ def is_postgresql(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def give(connection: Connection, name: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> Given:
+def give(connection: Connection, name: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> Given:
     """Put rows where a statement can read them; `name` tells the temporary tables of SQLite apart."""
     if is_postgresql(connection):
         return _as_arrays(columns, rows)
     table = f"given_{name}"
-    names = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+    kinds = {column: "integer primary key" if kind == PLACE else kind for column, kind in columns.items()}
+    names = ", ".join(f"{column} {kind}" for column, kind in kinds.items())
     marks = ", ".join("?" * len(columns))
     sqlite: Any = connection.connection.driver_connection
     try:
@@ -55,8 +57,9 @@ def give(connection: Connection, name: str, columns: Columns, rows: Sequence[Seq
     return Given(f"temp.{table} as given", {})
 
 
-def _as_arrays(columns: Columns, rows: Sequence[Sequence[Any]]) -> Given:
+def _as_arrays(columns: Columns, rows: Iterable[Sequence[Any]]) -> Given:
     arrays = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
-    casts = ", ".join(f"cast(:given_{column} as {kind}[])" for column, kind in columns.items())
+    kinds = {column: "bigint" if kind == PLACE else kind for column, kind in columns.items()}
+    casts = ", ".join(f"cast(:given_{column} as {kind}[])" for column, kind in kinds.items())
     parameters = {f"given_{column}": values for column, values in zip(columns, arrays, strict=True)}
     return Given(f"unnest({casts}) as given({', '.join(columns)})", parameters)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recall.clock import HOUR, to_datetime
 from recall.errors import Misconfigured
-from recall.intake.reasons import Rejected
-from recall.intake.times import Times, read_stated
+from recall.intake.reasons import Reason, Rejected
+from recall.intake.times import Times, _read, read_stated
 
 SHANGHAI = Times(ZoneInfo("Asia/Shanghai"))
 NOON = 1_772_424_000_000_000  # 2026-03-02 04:00 UTC
@@ -69,3 +72,27 @@ def test_a_time_a_person_typed_is_told_when_it_is_none():
     assert read_stated("2026-03-02 12:00", SHANGHAI) == NOON
     with pytest.raises(Misconfigured, match="say --zone"):
         read_stated("2026-03-02 12:00", Times())
+
+
+@pytest.mark.parametrize("text", ["2026-02-30T04:00:00Z", "2026-03-02T24:00:00Z", "2026-03-02T04:00:60+00:00"])
+def test_the_commonest_spelling_does_not_excuse_a_moment_that_never_was(text: str):
+    with pytest.raises(Rejected) as rejected:
+        SHANGHAI.read(text, "at")
+    assert rejected.value.reason is Reason.TIME_INVALID
+
+
+@given(
+    moment=st.datetimes(datetime(1899, 1, 1), datetime(2202, 1, 1)),  # noqa: DTZ001  (the zone follows)
+    between=st.sampled_from("T t"),
+    digits=st.sampled_from(["", ".%f", ".000"]),
+    offset=st.from_regex(r"Z|z|[+-](0[0-9]|1[0-9]|2[0-4]):[0-7][0-9]", fullmatch=True),
+)
+def test_the_quick_way_through_the_commonest_spelling_says_what_the_slow_one_says(
+    moment: datetime, between: str, digits: str, offset: str
+):
+    text = f"{moment:%Y-%m-%d}{between}{moment:%H:%M:%S}{moment.strftime(digits)}{offset}"
+    try:
+        quick: object = SHANGHAI.read(text, "at")
+    except Rejected as rejected:
+        quick = rejected.reason
+    assert quick == _read(text, SHANGHAI.zone, "")

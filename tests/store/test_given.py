@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from recall.store.connect import Store
 from recall.store.consents import NewConsent, record_consents
 from recall.store.events import NewEvent, record_events
-from recall.store.given import give
+from recall.store.given import PLACE, give
 from recall.store.history import PastSend, warm_contact_state
 from recall.store.people import NewAddress, NewUser, upsert_users
 from recall.store.suppressions import mark_unreachable, opt_in, opt_out_address, suppress_user
@@ -26,6 +26,14 @@ def test_given_rows_are_read_by_a_statement_with_their_types(store: Store):
         read = given.run(connection, "select n, word, yes, much from {given} order by n").all()
         assert [(row[0], row[1], bool(row[2]), row[3]) for row in read] == rows
         assert give(connection, "try", columns, []).run(connection, "select n from {given}").all() == []
+
+
+def test_rows_that_have_a_place_are_read_in_that_order(store: Store):
+    rows = [(7, "first"), (8, "second"), (12, "third")]
+    with store.writing() as connection:
+        for words in (iter(rows), rows):  # a generator will do
+            given = give(connection, "placed", {"n": PLACE, "word": "text"}, words)
+            assert given.run(connection, "select n, word from {given} order by n").all() == rows
 
 
 @pytest.fixture
