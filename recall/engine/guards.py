@@ -121,18 +121,10 @@ class Tripwire:
     def __init__(self, path: Path, *, now: Callable[[], Instant], trip: Callable[[str], object]) -> None:
         self._now, self._trip = now, trip
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        for statement in (
-            "pragma journal_mode=wal",
-            "pragma synchronous=normal",
-            "create table if not exists calls (ref text primary key, count integer not null, at integer not null)",
-            "create table if not exists gone (address text, ref text, at integer, primary key (address, ref))",
-            "create index if not exists calls_at on calls (at)",
-            "create index if not exists gone_at on gone (at)",
-        ):
-            self._db.execute(statement)
+        try:
+            self._db = _open_counts(path)
+        except sqlite3.Error as error:
+            raise Misconfigured(f"{path.name} cannot be opened ({error}), so no call could be counted") from None
 
     def close(self) -> None:
         self._db.close()
@@ -187,6 +179,23 @@ class Tripwire:
                 self._db.execute("commit")
             finally:
                 self._db.rollback()
+
+
+def _open_counts(path: Path) -> sqlite3.Connection:
+    """The tripwire's own file, made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    opened = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    for statement in (
+        "pragma journal_mode=wal",
+        "pragma synchronous=normal",
+        "create table if not exists calls (ref text primary key, count integer not null, at integer not null)",
+        "create table if not exists gone (address text, ref text, at integer, primary key (address, ref))",
+        "create index if not exists calls_at on calls (at)",
+        "create index if not exists gone_at on gone (at)",
+    ):
+        opened.execute(statement)
+    return opened
 
 
 # The batch as JSON: [[ref, hash of the address], …]

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recall.engine import calling
-from recall.errors import BadFile, RecallError
+from recall.errors import BadFile, Misconfigured, RecallError
 from tests.faults.ground import STORES, Ground
 from tests.faults.moments import MOMENTS, Fault
 from tests.faults.scripts import SENDING, Script
@@ -127,7 +127,7 @@ def _live(script: Script, ground: Ground, fault: Fault | None, tally: Tally) -> 
     with MOMENTS.on(fault):
         try:
             script.act(site)
-        except (RecallError, BadFile):
+        except (RecallError, Misconfigured, BadFile):
             pass  # told in words
         except OSError as error:
             if fault is None or fault.kind != "file":

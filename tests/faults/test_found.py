@@ -21,7 +21,7 @@ from recall.engine.guards import Marker, Tripwire
 from recall.engine.reconcile import reconcile
 from recall.engine.setup import Setup
 from recall.engine.spool import read, replay, spool
-from recall.errors import StoreBusy, Transient
+from recall.errors import Misconfigured, StoreBusy, Transient
 from recall.settings import Settings
 from recall.store import bulk, schema
 from recall.store.connect import Store
@@ -263,6 +263,12 @@ def refuse_table(wire: Tripwire, table: str) -> None:
     wire._db.execute(
         f"create temp trigger full_{table} before insert on main.{table} begin select raise(fail, 'full'); end"
     )
+
+
+def test_a_tripwire_that_cannot_be_opened_is_told_in_words(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "tripwire.db").write_bytes(b"this is no database, though it is as long as the head of one" * 20)
+    with pytest.raises(Misconfigured, match="cannot be opened"):
+        guarded(scene, tmp_path)
 
 
 def test_an_answer_is_recorded_though_the_tripwire_cannot_count_it(scene: Scene, tmp_path: Path) -> None:
