@@ -22,6 +22,8 @@ from recall.engine.run import run_journey
 from recall.engine.setup import Setup
 from tests.engine.conftest import Scene
 
+pytestmark = pytest.mark.slow  # with the long tests, and in `make faults`
+
 WORKERS = 4
 JOURNEYS = 6
 USERS = 150

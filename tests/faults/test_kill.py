@@ -33,6 +33,7 @@ def crowd(scene: Scene) -> Scene:
     return scene
 
 
+@pytest.mark.slow  # `make faults` kills as many
 def test_twenty_kills_send_nothing_twice_and_lose_nothing(crowd: Scene, settings: Settings, nursery: Nursery) -> None:
     dice = random.Random(20)
     for _ in range(KILLS):

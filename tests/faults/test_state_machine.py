@@ -44,6 +44,8 @@ from recall.store.suppressions import opt_out_address, suppress_user
 from tests.engine.conftest import Scene
 from tests.faults.stores import new_engine
 
+pytestmark = pytest.mark.slow  # with the long tests, and in `make faults`
+
 EXAMPLES = int(os.environ.get("FAULTS_SEQUENCES", "20"))  # on SQLite
 IS_SMALL = EXAMPLES < 100
 ON_POSTGRESQL = 4 if IS_SMALL else EXAMPLES
