@@ -25,9 +25,10 @@ from benchmarks.meter import Meter
 from benchmarks.stub import Stub, running
 from recall.clock import Instant, elapsed_seconds
 from recall.engine.dispatch import Dispatcher
-from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
+from recall.engine.guards import MARK_FILE, Marker
 from recall.engine.run import due_steps, run_batches
 from recall.engine.setup import Setup, keep_what_is_loaded
+from recall.engine.tripwire import TRIPWIRE_FILE, Tripwire
 from recall.store.cases import gate_passes
 from recall.store.connect import Store, open_store
 from recall.store.gate import decide, prepare
@@ -50,10 +51,10 @@ def setup_of(store: Store, provider: Adapter, folder: Path, *, clock: RunningClo
     """A setup as `open_setup` makes it: with the guards of the wire wherever messages leave this process."""
     clock = clock or RunningClock()
     spool = folder / "spool"
-    gates = 2 if store.is_postgresql else 1
+    gates = 2
     if provider.caps.simulated:
         return Setup(store, {seed.PROVIDER: provider}, clock, spool, overlaps=True, gates=gates)
-    tripwire = Tripwire(folder / TRIPWIRE_FILE, now=clock.now, trip=_tripped)
+    tripwire = Tripwire(folder / TRIPWIRE_FILE, key=store.address_key, now=clock.now, trip=_tripped)
     marker = Marker(store, folder / MARK_FILE)
     return Setup(
         store,

@@ -55,7 +55,7 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
             warm_up(setup)
             step = due_steps(setup, JOURNEY, due_before=clock.now() + clock.early)[0]
             call("run_journey", JOURNEY)
-            call("run_step", JOURNEY, step.node.name, step.node.channel.value, step.version.id, 1)
+            call("run_step", JOURNEY, step.node.name, step.node.channel.value, step.version.id, 1, 1)
             clock.early = 0
             server = places.server().get_pid() if kind == "postgresql" else None
             meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=server_pid())

@@ -23,7 +23,7 @@ from tasks.setup import project_settings, setup
 from tasks.started import may_claim
 from tasks.turn import Due
 
-THREADS = 8  # batches of one step at once, where the store lets writers work side by side
+THREADS = 8  # more than any setup's `gates`, which says how many batches go side by side
 
 
 @dataclass
@@ -63,7 +63,9 @@ async def run_steps(journey: str, due: Sequence[Due]) -> list[StepDone]:
     for step in due:
         if not may_claim():
             break
-        state = await run_step(journey, step.step, step.channel, step.version, step.batches, return_state=True)
+        state = await run_step(
+            journey, step.step, step.channel, step.version, step.batches, step.batch_size, return_state=True
+        )
         done.append(await to_done(state, step))
     return done
 
@@ -85,17 +87,19 @@ async def to_done(state: State[Any], step: Due) -> StepDone:
     task_runner=cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner[Any](max_workers=THREADS)),
     persist_result=False,
 )
-async def run_step(journey: str, step: str, channel: str, version: int, batches: int) -> State[StepDone]:
-    """Send one step of one version to everybody due, in batches; PostgreSQL takes several at a time."""
+async def run_step(
+    journey: str, step: str, channel: str, version: int, batches: int, batch_size: int
+) -> State[StepDone]:
+    """Send one step of one version to everybody due, in batches; some go side by side."""
     done = StepDone(step, channel)
-    side_by_side = min(THREADS, batches) if setup().store.is_postgresql else 1
+    side_by_side = min(setup().gates, batches)
     bar = await show_progress(journey, step, batches)
     numbers = iter(range(1, batches + 1))
     one_at_a_time = asyncio.Lock()  # else an earlier, lower progress may arrive last
 
     async def send_on() -> None:
         for number in _while_it_makes_sense(numbers, done):
-            await _send(journey, done, version, number)
+            await _send(journey, done, version, number, batch_size)
             async with one_at_a_time:
                 await move_progress(bar, journey, step, done=done.batches, batches=batches)
 
@@ -116,11 +120,11 @@ def _while_it_makes_sense(numbers: Iterator[int], done: StepDone) -> Iterator[in
         yield number
 
 
-async def _send(journey: str, done: StepDone, version: int, number: int) -> None:
+async def _send(journey: str, done: StepDone, version: int, number: int, batch_size: int) -> None:
     """One batch in a thread; its failure, after the tries it is worth, is the step's."""
     batch = send_batch.with_options(retry_delay_seconds=pauses(project_settings().retry_seconds))
     future = cast(
-        PrefectConcurrentFuture[Any], batch.submit(journey, done.step, done.channel, version, number)
+        PrefectConcurrentFuture[Any], batch.submit(journey, done.step, done.channel, version, number, batch_size)
     )  # what the thread runner gives; its own wait would block the loop
     await asyncio.wrap_future(future.wrapped_future)
     sent = future.result(raise_on_failure=False)

@@ -25,8 +25,8 @@ class Sent:
 
 
 @piece("send-batch", "{channel} {journey}/{step} batch {batch:03d}")
-def send_batch(journey: str, step: str, channel: str, version: int, batch: int) -> Sent:
-    """Send to the next due people of one step; which ones, the store decides when the task runs.
+def send_batch(journey: str, step: str, channel: str, version: int, batch: int, batch_size: int) -> Sent:
+    """Send to the next `batch_size` due people of one step; which ones, the store decides when the task runs.
 
     Fails only for an outage or a wrong configuration, and nobody is lost then: they stay due. A further try
     sends one message first, before it commits a whole chunk to a provider that may still be away.
@@ -34,7 +34,7 @@ def send_batch(journey: str, step: str, channel: str, version: int, batch: int) 
     with edge(f"{journey}/{step} batch {batch:03d}"):
         of, node = _find(version, step)
         probe = (task_run.run_count or 1) > 1
-        result = engine.send_batch(setup(), of, node, due_before=started(), probe=probe)
+        result = engine.send_batch(setup(), of, node, due_before=started(), limit=batch_size, probe=probe)
     return Sent(result.counts(), result.blocked.value if result.blocked else "")
 
 

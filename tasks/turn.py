@@ -20,6 +20,7 @@ class Due:
     version: int  # the store's id of the published version
     users: int
     batches: int
+    batch_size: int  # people, at most
 
 
 @dataclass(frozen=True)
@@ -38,4 +39,4 @@ def turn(journey: str) -> Turned:
 
 
 def _due(step: engine.DueStep) -> Due:
-    return Due(step.node.name, step.node.channel.value, step.version.id, step.users, step.batches)
+    return Due(step.node.name, step.node.channel.value, step.version.id, step.users, step.batches, step.batch_size)

@@ -29,10 +29,10 @@ GATE_TO_CALL_SECONDS = 5.0  # design 5: the call starts at most so long after th
 _SETTLE_WAITS_SECONDS = (0.0, 1.0, 3.0, 8.0, 18.0)  # five tries over thirty seconds, then the spool
 
 
-def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_probe: bool) -> list[SendResult]:
-    """Call what passed and record every answer; raises when the whole chunk stayed here, with all of it due again.
+def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float) -> Called:
+    """Call what passed; the answers go straight to `keep_answers`.
 
-    `started` is `elapsed_seconds()` before the gate.
+    Raises when the whole chunk stayed here, with all of it due again. `started` is `elapsed_seconds()` before the gate.
     """
     route = gate.of.policy.routes[gate.of.channel]
     outbound = to_outbound(gate, passed.calls, passed.lane)
@@ -41,16 +41,20 @@ def call_chunk(setup: Setup, gate: Gate, passed: Passed, *, started: float, is_p
         _refuse_late(setup, outbound)
     outbound = confirm_chunk(setup, gate, outbound)
     if not outbound:
-        return []
+        return Called()
     called = setup.dispatcher.call(setup.provider(passed.lane.provider), outbound, may_begin=may_begin)
     if called.is_late:  # the host's answer took its time, or this process stood still
         _refuse_late(setup, outbound)
     called = _fail_over(setup, route, passed.lane, outbound, called, started=started)
     if called.is_outage:
         _stop(setup, gate, called, passed.lane.provider)
+    return called
+
+
+def keep_answers(setup: Setup, lane: Lane, called: Called, *, is_probe: bool) -> None:
+    """Write down every answer, then what they say about provider and sender."""
     record(setup, [to_answer(result) for result in called.results])
-    _note(setup, passed.lane, called, is_probe=is_probe)
-    return called.results
+    _note(setup, lane, called, is_probe=is_probe)
 
 
 def _is_in_time(started: float) -> bool:
@@ -105,6 +109,8 @@ def to_answer(result: SendResult) -> Answer:
 
 def record(setup: Setup, answers: Sequence[Answer]) -> None:
     """Write answers down; when the store stays away, into the spool. Nothing fallible stands before this."""
+    if not answers:
+        return
     for wait in _SETTLE_WAITS_SECONDS:
         time.sleep(wait)
         try:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from journeys.words import Cause, Outcome
 from providers.base import Outbound, Provider, SendResult
 from recall.clock import elapsed_seconds
-from recall.engine.guards import Tripwire
+from recall.engine.tripwire import Tripwire
 from recall.errors import ChannelDown, Transient
 from recall.store.call_times import CallTimes
 

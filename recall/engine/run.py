@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from journeys.program import MessageNode, Node
 from recall.clock import MINUTE, Instant
 from recall.engine.converge import converge
 from recall.engine.guard import guard_journey
-from recall.engine.send import MAX_BATCH, BatchResult, send_batch
+from recall.engine.send import MAX_BATCH, MAX_CHUNK, BatchResult, send_batch
 from recall.engine.setup import Setup
 from recall.errors import ChannelDown, Transient
 from recall.store.cases import policy_names
@@ -28,10 +29,12 @@ class DueStep:
     version: Version
     node: MessageNode
     users: int
+    batches: int
 
     @property
-    def batches(self) -> int:
-        return -(-self.users // MAX_BATCH)
+    def batch_size(self) -> int:
+        """People of one batch, at most."""
+        return -(-self.users // self.batches)
 
 
 @dataclass
@@ -69,12 +72,29 @@ def _run_step(setup: Setup, step: DueStep, result: RunResult, *, due_before: Ins
 
 
 def run_batches(setup: Setup, step: DueStep, *, due_before: Instant) -> list[BatchResult]:
-    """All batches of one step, one after the other; raises what the provider's trouble raises."""
-    results = []
-    for _ in range(step.batches):
-        if setup.clock.now() - due_before > CLAIM_FOR:
-            break
-        results.append(send_batch(setup, step.version, step.node, due_before=due_before))
+    """All batches of one step, as many side by side as there are gates; raises what the provider's trouble raises.
+
+    After a failure no further batch begins.
+    """
+    numbers, results, failed = iter(range(step.batches)), list[BatchResult](), list[Exception]()
+
+    def work() -> None:
+        for _ in numbers:
+            if failed or setup.clock.now() - due_before > CLAIM_FOR:
+                return
+            try:
+                results.append(send_batch(setup, step.version, step.node, due_before=due_before, limit=step.batch_size))
+            except Exception as error:
+                failed.append(error)
+
+    if setup.gates == 1:
+        work()
+    else:
+        with ThreadPoolExecutor(setup.gates, "recall-batch") as pool:
+            for _ in range(setup.gates):
+                pool.submit(work)
+    for error in failed:
+        raise error
     return results
 
 
@@ -112,9 +132,15 @@ def due_steps(setup: Setup, journey: str, *, due_before: Instant) -> list[DueSte
     """Message steps with people due, version by version in journey order; reads only what is due."""
     with setup.store.reading() as connection:
         return [
-            DueStep(version, node, users)
+            DueStep(version, node, users, _batches(setup, users))
             for version in versions_in_use(connection, journey)
             for node in version.program.nodes
             if isinstance(node, MessageNode)
             and (users := count_due(connection, version.id, node.id, due_before=due_before))
         ]
+
+
+def _batches(setup: Setup, users: int) -> int:
+    """As many as go side by side, or a multiple of that, where there is a chunk for each."""
+    rounds = -(-users // (MAX_BATCH * setup.gates))
+    return min(rounds * setup.gates, -(-users // MAX_CHUNK))

@@ -6,16 +6,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from journeys.policy import Route
 from journeys.program import MessageNode
 from journeys.words import Outcome, Reason
 from providers.base import SendResult
 from recall.clock import SECOND, Instant, elapsed_seconds
-from recall.engine.caller import Caller
+from recall.engine.caller import Caller, Gated
 from recall.engine.setup import Setup
 from recall.engine.untouched import put_back
 from recall.errors import StoreBusy, Transient
@@ -122,46 +122,23 @@ def _send_pass(
         doors=setup.doors,
         testers=setup.testers,
     )
-    if probe or setup.gates == 1:
-        _walk(setup, gate, result, due_before=due_before, limit=limit, probe=probe)
-    else:
-        _walk_together(setup, gate, result, due_before=due_before, limit=limit)
-
-
-def _walk_together(setup: Setup, gate: Gate, result: BatchResult, *, due_before: Instant, limit: int) -> None:
-    """Several walks over the same rows, each passing by what another holds; the batch fails when one of them does."""
-    parts = [BatchResult() for _ in range(setup.gates)]
-    share = -(-(limit - result.seen) // setup.gates)
-    with ThreadPoolExecutor(setup.gates, "recall-gate") as pool:
-        walks = [pool.submit(_walk, setup, gate, part, due_before=due_before, limit=share) for part in parts]
-    for part in parts:
-        result.merge(part)
-    for walk in walks:
-        walk.result()
+    with Caller(setup, gate, result.add_results) as caller:
+        _walk(setup, gate, caller, result, due_before=due_before, limit=limit, probe=probe)
 
 
 def _walk(
-    setup: Setup, gate: Gate, result: BatchResult, *, due_before: Instant, limit: int, probe: bool = False
-) -> None:
-    with Caller(setup, gate, result.add_results) as caller:
-        _walk_on(setup, gate, caller, result, due_before=due_before, limit=limit, probe=probe)
-
-
-def _walk_on(
     setup: Setup, gate: Gate, caller: Caller, result: BatchResult, *, due_before: Instant, limit: int, probe: bool
 ) -> None:
     route = gate.of.policy.routes[gate.of.channel]
-    most = 1 if probe else chunk_size(route.per_second)
     after: tuple[Instant, int] | None = (-1, -1)
     while after is not None and result.seen < limit and result.blocked is None:
         caller.make_ready()
-        granted = _may_leave(setup, gate, route, min(most, limit - result.seen))
-        started = elapsed_seconds()
-        passed = gate_chunk(setup, gate, Page(due_before, granted.messages, after), granted)
-        if caller.call(passed, started=started, is_probe=granted.is_probe):
-            result.add_passed(passed)
-            after = passed.last
-        most = chunk_size(route.per_second)
+        most = 1 if probe else chunk_size(route.per_second)
+        gated = gate_chunk(setup, gate, Page(due_before, min(most, limit - result.seen), after))
+        if caller.call(gated):
+            result.add_passed(gated.passed)
+            after = gated.passed.last
+        probe = False
 
 
 def chunk_size(per_second: int) -> int:
@@ -169,39 +146,53 @@ def chunk_size(per_second: int) -> int:
     return max(1, min(MAX_CHUNK, int(per_second * SENDER_SECONDS)))
 
 
-def _may_leave(setup: Setup, gate: Gate, route: Route, want: int) -> Grant:
-    """Provider, sender and tokens for the next chunk; waits for the sender where it is too fast for it."""
-    paced = not any(setup.provider(name).caps.simulated for name in route.providers)
+def gate_chunk(setup: Setup, gate: Gate, page: Page) -> Gated:
+    """Let at most one page through the gate and commit it; waits for the sender where it is too fast for it."""
+    route = gate.of.policy.routes[gate.of.channel]
     for _ in range(_MOST_WAITS):
-        opened = setup.store.writing() if paced else setup.store.reading()
-        with opened as connection:
-            granted = grant(
-                connection, route, brand=gate.of.version.brand, want=want, now=setup.clock.now(), paced=paced
-            )
-        if granted.messages:
-            return granted
+        started = elapsed_seconds()
+        granted, passed = _try_gate(setup, gate, route, page)
+        if passed is not None:
+            _mark(setup, passed)
+            return Gated(passed, started, granted.is_probe)
         time.sleep(min(max((granted.again_at or 0) - setup.clock.now(), 0) / SECOND, 1.0))
     raise Transient(f"{gate.of.version.name}/{gate.of.node.name}: every sender of {granted.lane.provider} is resting")
 
 
-def gate_chunk(setup: Setup, gate: Gate, page: Page, granted: Grant) -> Passed:
-    """Let one page through the gate and commit it; tokens nobody needs go back to their sender."""
-    passed: Passed | None = None
+def _try_gate(setup: Setup, gate: Gate, route: Route, page: Page) -> tuple[Grant, Passed | None]:
+    """Provider, sender and tokens for a chunk, and its gate; None when none may leave now. Unneeded tokens go back.
+
+    One transaction, but on PostgreSQL, where others would wait for the sender's row as long as the gate takes.
+    """
+    paced = not any(setup.provider(name).caps.simulated for name in route.providers)
+    ask = partial(grant, route=route, brand=gate.of.version.brand, want=page.limit, paced=paced)
+    granted, passed = None, None
+    if paced and setup.store.is_postgresql:
+        with setup.store.writing() as connection:
+            granted = ask(connection, now=setup.clock.now())
     try:
         with setup.store.writing() as connection:
-            passed = pass_gate(connection, gate, page, now=setup.clock.now(), lane=granted.lane, refs=setup.refs)
-            give_back(connection, granted, used=len(passed.calls))
+            now = setup.clock.now()
+            granted = granted or ask(connection, now=now)
+            if granted.messages:
+                page = replace(page, limit=granted.messages)
+                passed = pass_gate(connection, gate, page, now=now, lane=granted.lane, refs=setup.refs)
+                give_back(connection, granted, used=len(passed.calls))
     except StoreBusy:
         if passed is not None:
             _take_back(setup, passed)
         raise
+    return granted, passed
+
+
+def _mark(setup: Setup, passed: Passed) -> None:
+    """Note outside the store what passed, before anybody is called."""
     if passed.calls and setup.marker is not None:
         try:
             setup.marker.passed([call.ref for call in passed.calls], passed.now)
         except OSError as error:
             _take_back(setup, passed)
             raise Transient(f"what was sent last cannot be noted outside the store ({error.strerror})") from None
-    return passed
 
 
 def _take_back(setup: Setup, passed: Passed) -> None:

@@ -13,8 +13,9 @@ from providers.registry import open_providers
 from recall.clock import Clock
 from recall.engine.dispatch import Dispatcher
 from recall.engine.fitness import Fit
-from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
+from recall.engine.guards import MARK_FILE, Marker
 from recall.engine.spool import spool_dir
+from recall.engine.tripwire import TRIPWIRE_FILE, Tripwire
 from recall.errors import Misconfigured
 from recall.settings import Mode, Settings
 from recall.store.connect import Store, clock_of, confirm_address_key, open_store
@@ -25,7 +26,7 @@ from recall.store.policies import live_policies
 from recall.store.suppressions import suppressions_known
 from recall.store.tokens import Doors, open_doors
 
-_GATES = 2  # while one waits for PostgreSQL the other renders
+_GATES = 2  # a third makes nothing quicker on two cores (docs/performance.md)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Setup:
     fit: Fit | None = None  # asked before each batch; None: no message reaches people, or not everybody
     marker: Marker | None = None  # what is known outside the store; None: nothing real is sent
     overlaps: bool = False  # gate a chunk while the one before it is called
-    gates: int = 1  # chunks that may be at their gate at the same time; SQLite has one writer
+    gates: int = 1  # batches side by side: while one is called, or waits for the store, another is rendered
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a rehearsal keeps messages in the outbox instead."""
@@ -86,7 +87,7 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
         marker=marker,
         fit=_fit(store, providers, settings),
         overlaps=marker is not None,
-        gates=_GATES if marker is not None and store.is_postgresql else 1,
+        gates=_GATES if marker is not None else 1,
     )
 
 
@@ -112,7 +113,7 @@ def _guards(
             set_control(connection, ControlKind.KILL_SWITCH, "", who="recall", why=why, at=clock.now())
 
     marker = Marker(store, settings.var_dir / MARK_FILE)
-    return marker, Tripwire(settings.var_dir / TRIPWIRE_FILE, now=clock.now, trip=trip)
+    return marker, Tripwire(settings.var_dir / TRIPWIRE_FILE, key=store.address_key, now=clock.now, trip=trip)
 
 
 def _fit(store: Store, providers: Mapping[str, Provider], settings: Settings) -> Fit | None:

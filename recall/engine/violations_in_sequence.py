@@ -55,12 +55,21 @@ def _over_caps(evidence: Evidence, messages: list[Taken]) -> Iterator[Violation]
     for whose, key in keys:
         for group in _grouped(messages, key):
             for place in range(1, len(group)):
-                for what in _over_cap(evidence.policy(group[place].row), group[: place + 1]):
+                for what in _over_cap(evidence, _gated_before(evidence, group[: place + 1])):
                     yield Violation("I4", f"{evidence.named(group[place].row)} is {what} to one {whose}")
 
 
-def _over_cap(policy: Policy, until_now: list[Taken]) -> Iterator[str]:
+def _gated_before(evidence: Evidence, until_now: list[Taken]) -> list[Taken]:
+    """Those that had passed their gate when the last one did; under another policy's laxer cap one may have passed it
+    afterwards, and yet have been taken a moment earlier."""
     last = until_now[-1]
+    policy, surely = evidence.policy(last.row), last.at - TOTAL_DELAY
+    return [each for each in until_now if each.at <= surely or evidence.policy(each.row) is policy]
+
+
+def _over_cap(evidence: Evidence, until_now: list[Taken]) -> Iterator[str]:
+    last = until_now[-1]
+    policy = evidence.policy(last.row)
     if last.row.channel not in policy.counts:
         return
     for cap in policy.caps:

@@ -141,11 +141,13 @@ def over_cap(log: list[Accepted], known: Known) -> Iterator[str]:
         for rows in groups.values():
             for place, last in enumerate(rows):
                 policy = known.policy(last)
+                # Under another policy's laxer cap one may have passed its gate later, and yet have been taken earlier.
+                before = [r for r in rows[: place + 1] if r.at <= last.at - TOTAL_DELAY or known.policy(r) is policy]
                 for cap in policy.caps if last.channel in policy.counts else ():
                     if cap.channel in (None, last.channel):
                         counted = {cap.channel} if cap.channel else set(policy.counts)
                         since = last.at - cap.within.micros + CAP_SLACK
-                        count = sum(row.at > since and row.channel in counted for row in rows[: place + 1])
+                        count = sum(row.at > since and row.channel in counted for row in before)
                         if count > cap.sends:
                             yield f"over_cap: {last.ref} for {last.user} is number {count} of {cap.sends} ({whose})"
 

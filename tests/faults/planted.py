@@ -77,11 +77,11 @@ MUTANTS = (
            "[SendResult(ref, Outcome.NOT_SENT, Cause.THROTTLED, code=code) for",
            _protocol("an_exception_in_an_adapter_is_a_doubt_and_no_crash")),
     Mutant("call_before_commit", _SEND,
-           "        give_back(connection, granted, used=len(passed.calls))\n",
-           "        give_back(connection, granted, used=len(passed.calls))\n"
-           "        from recall.engine.calling import call_chunk\n"
-           "        if passed.calls:\n"
-           "            call_chunk(setup, gate, passed, started=elapsed_seconds(), is_probe=False)\n",
+           "                give_back(connection, granted, used=len(passed.calls))\n",
+           "                give_back(connection, granted, used=len(passed.calls))\n"
+           "                from recall.engine.calling import call_chunk\n"
+           "                if passed.calls:\n"
+           "                    call_chunk(setup, gate, passed, started=elapsed_seconds())\n",
            _in("tests/engine/test_calling.py", "a_message_is_in_the_ledger_for_everybody_before_it_is_called"),
            store="postgresql"),  # on SQLite the record would wait for its own gate
     Mutant("no_deadline", _CALLING,

@@ -13,11 +13,12 @@ from typing import Any
 
 from journeys.words import ReceiptKind
 from recall.clock import MINUTE
-from recall.engine import calling, guards
-from recall.engine.guards import MARK_FILE, TRIPWIRE_FILE, Marker, Tripwire
+from recall.engine import calling, tripwire
+from recall.engine.guards import MARK_FILE, Marker
 from recall.engine.reconcile import reconcile
 from recall.engine.replay import Wanted
 from recall.engine.replay import replay as replay_messages
+from recall.engine.tripwire import TRIPWIRE_FILE, Tripwire
 from recall.engine.violations import find_violations
 from recall.errors import StoreBusy
 from recall.store.receipts import Receipt, record_receipts
@@ -86,12 +87,12 @@ def look_for_evidence(site: Site) -> None:
 @contextmanager
 def guarded(site: Site) -> Iterator[Scene]:
     """A process whose provider counts as real: with its mark, its tripwire, and a sender that wants its time."""
-    kept, guards.sqlite3 = guards.sqlite3, CountedSqlite  # type: ignore[assignment]
+    kept, tripwire.sqlite3 = tripwire.sqlite3, CountedSqlite  # type: ignore[assignment]
     provider = Near(site.far, is_real=True)
     try:
         with paced(site), counted_files(site.folder), site.process(provider=provider) as scene:
             marker = Marker(scene.store, site.folder / MARK_FILE)
-            wire = Tripwire(site.folder / TRIPWIRE_FILE, now=site.clock.now, trip=_trip)
+            wire = Tripwire(site.folder / TRIPWIRE_FILE, key=scene.store.address_key, now=site.clock.now, trip=_trip)
             scene.setup = replace(scene.setup, marker=marker, dispatcher=Here(wire))
             try:
                 yield scene
@@ -99,7 +100,7 @@ def guarded(site: Site) -> Iterator[Scene]:
                 scene.setup.dispatcher.close()  # type: ignore[attr-defined]
                 wire.close()
     finally:
-        guards.sqlite3 = kept
+        tripwire.sqlite3 = kept
 
 
 def _trip(why: str) -> None:

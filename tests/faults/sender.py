@@ -97,7 +97,7 @@ def as_in_production(setup: Setup, settings: Settings, vendor: str) -> Setup:
         setup,
         providers={"outbox": Far(settings.var_dir / "outbox", vendor, clock=setup.clock)},
         overlaps=True,
-        gates=2 if setup.store.is_postgresql else 1,
+        gates=2,
         marker=Marker(setup.store, settings.var_dir / MARK_FILE),
     )
 

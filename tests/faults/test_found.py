@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from journeys.words import Outcome, ReceiptKind
+from journeys.words import NO_TURN, Outcome, ReceiptKind
 from providers.base import InDoubt, SendResult
 from recall.clock import DAY, FixedClock
 from recall.engine import calling
 from recall.engine.dispatch import Dispatcher
-from recall.engine.guards import Marker, Tripwire
+from recall.engine.guards import Marker
 from recall.engine.reconcile import reconcile
 from recall.engine.setup import Setup
 from recall.engine.spool import read, replay, spool
+from recall.engine.tripwire import Tripwire
 from recall.errors import Misconfigured, StoreBusy, Transient
 from recall.settings import Settings
 from recall.store import bulk, schema
@@ -250,7 +251,7 @@ def guarded(scene: Scene, folder: Path) -> tuple[Scripted, Tripwire]:
     """A provider that counts as real, with its tripwire and its mark."""
     provider = Scripted()
     provider.caps = replace(provider.caps, simulated=False)
-    wire = Tripwire(folder / "tripwire.db", now=scene.clock.now, trip=lambda why: None)
+    wire = Tripwire(folder / "tripwire.db", key=b"key", now=scene.clock.now, trip=lambda why: None)
     marker = Marker(scene.store, folder / "epoch.json")
     scene.setup = replace(scene.setup, providers={"outbox": provider}, dispatcher=Dispatcher(wire), marker=marker)
     scene.add_user("u1")
@@ -258,10 +259,10 @@ def guarded(scene: Scene, folder: Path) -> tuple[Scripted, Tripwire]:
     return provider, wire
 
 
-def refuse_table(wire: Tripwire, table: str) -> None:
-    """No room for one more row of this table."""
+def leave_no_room(wire: Tripwire, what: str, table: str) -> None:
+    """No room for one more change of this kind."""
     wire._db.execute(
-        f"create temp trigger full_{table} before insert on main.{table} begin select raise(fail, 'full'); end"
+        f"create temp trigger full_{table} before {what} on main.{table} begin select raise(fail, 'full'); end"
     )
 
 
@@ -273,15 +274,19 @@ def test_a_tripwire_that_cannot_be_opened_is_told_in_words(scene: Scene, tmp_pat
 
 def test_an_answer_is_recorded_though_the_tripwire_cannot_count_it(scene: Scene, tmp_path: Path) -> None:
     """Its file stood between the answer and the record: on a full disk every answer became a doubt."""
-    _, wire = guarded(scene, tmp_path)
-    refuse_table(wire, "gone")
+    provider, wire = guarded(scene, tmp_path)
+    scene.add_user("u2")
+    scene.enrol(scene.publish(STEP), "u2")
+    no_turn = SendResult("", Outcome.NOT_SENT, calling.Cause.THROTTLED, code=NO_TURN)
+    provider.answer = lambda each: accept(each) if each.user == "u1" else replace(no_turn, ref=each.ref)
+    leave_no_room(wire, "update", "calls")  # what never left is taken off
     scene.run()
-    assert scene.sends()[0].state == "accepted"
+    assert {send.state for send in scene.sends()} == {"accepted", "not_sent"}
 
 
 def test_who_cannot_be_counted_is_not_called_and_due_again(scene: Scene, tmp_path: Path) -> None:
     provider, wire = guarded(scene, tmp_path)
-    refuse_table(wire, "calls")
+    leave_no_room(wire, "insert", "calls")
     assert "tripwire" in str(scene.run().failed)
     assert (provider.calls, scene.sends()[0].state) == ([], "not_sent")
     wire._db.execute("drop trigger full_calls")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,9 +18,10 @@ from providers.accepted import to_line
 from providers.base import Address, Content, Outbound, SendResult
 from recall.clock import DAY, HOUR, MINUTE, SECOND
 from recall.engine.dispatch import Dispatcher
-from recall.engine.guards import MARK_FILE, Marker, Tripwire
+from recall.engine.guards import MARK_FILE, Marker
 from recall.engine.spool import replay as replay_spool
 from recall.engine.spool import spool, spool_dir
+from recall.engine.tripwire import Tripwire
 from recall.errors import Misconfigured, Transient
 from recall.settings import Settings
 from recall.store import schema
@@ -194,7 +196,7 @@ def hand() -> Hand:
 
 @pytest.fixture
 def wire(hand: Hand, tmp_path: Path) -> Iterator[Tripwire]:
-    wire = Tripwire(tmp_path / "tripwire.db", now=lambda: hand.now, trip=hand.tripped.append)
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
     yield wire
     wire.close()
 
@@ -222,6 +224,38 @@ def test_a_fourth_message_to_one_address_within_an_hour_trips(wire: Tripwire, ha
     assert wire.before([message("e")]) == ""
 
 
+def test_a_crowd_of_messages_to_one_address_trips_within_one_chunk_too(wire: Tripwire, hand: Hand) -> None:
+    assert "number 9" in wire.before([message(ref) for ref in "abcdefghi"])
+    assert "twice" in wire.before([message("x"), message("x")])
+    assert wire.before([message(ref) for ref in "abc"]) == "", "calls that were not made do not count"
+
+
+def test_what_died_in_the_middle_of_a_call_was_counted(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
+    for ref in "abc":
+        wire.before([message(ref)])
+    another = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    assert "number 4" in another.before([message("d")])
+    another.close()
+
+
+def test_counts_of_an_older_version_are_begun_anew(hand: Hand, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "tripwire.db") as old:
+        old.execute("create table calls (ref text primary key, count integer not null, at integer not null)")
+        old.execute("create table gone (address text, ref text, at integer, primary key (address, ref))")
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    assert wire.before([message("a")]) == ""
+    wire.close()
+
+
+def test_what_is_too_old_to_count_is_forgotten(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
+    wire.before([message("a")])
+    hand.now += 31 * DAY
+    another = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    another.close()
+    with sqlite3.connect(tmp_path / "tripwire.db") as kept:
+        assert kept.execute("select count(*) from calls").fetchone() == (0,)
+
+
 def test_what_never_left_does_not_count_to_the_address(wire: Tripwire) -> None:
     for ref in "abcde":
         assert wire.before([message(ref)]) == ""
@@ -241,7 +275,7 @@ def test_what_never_left_is_no_call(wire: Tripwire, hand: Hand) -> None:
 
 def test_a_vendor_too_slow_for_its_rate_loses_nobody(guarded: Scene, tmp_path: Path) -> None:
     """Their turn never came, ten times over: that is no attempt, no call, and no reason to rest for good."""
-    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=lambda why: None)
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=guarded.clock.now, trip=lambda why: None)
     guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
     provider = guarded.setup.providers["outbox"]
     assert isinstance(provider, Scripted)
@@ -257,7 +291,7 @@ def test_a_vendor_too_slow_for_its_rate_loses_nobody(guarded: Scene, tmp_path: P
 
 def test_a_long_outage_switches_nothing_off_and_the_message_leaves_afterwards(guarded: Scene, tmp_path: Path) -> None:
     tripped: list[str] = []
-    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=tripped.append)
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=guarded.clock.now, trip=tripped.append)
     guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
     provider = guarded.setup.providers["outbox"]
     assert isinstance(provider, Scripted)
@@ -284,11 +318,11 @@ def test_when_it_trips_nothing_is_called_and_everything_is_off(guarded: Scene, t
         with guarded.store.writing() as connection:
             set_control(connection, ControlKind.KILL_SWITCH, "", who="recall", why=why, at=guarded.now)
 
-    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=trip)
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=guarded.clock.now, trip=trip)
     guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
     phone = f"+86138{int.from_bytes(b'u1', 'big') % 10**8:08d}"
     for ref in "abc":
-        wire.after([message(ref, phone)], [went(ref)])
+        wire.before([message(ref, phone)])
     failed = guarded.run().failed
     wire.close()
     provider = guarded.setup.providers["outbox"]
@@ -300,7 +334,7 @@ def test_when_it_trips_nothing_is_called_and_everything_is_off(guarded: Scene, t
 
 
 def test_refusals_and_throttles_are_calls_too(guarded: Scene, tmp_path: Path) -> None:
-    wire = Tripwire(tmp_path / "tripwire.db", now=guarded.clock.now, trip=lambda why: None)
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=guarded.clock.now, trip=lambda why: None)
     guarded.setup = replace(guarded.setup, dispatcher=Dispatcher(wire))
     provider = guarded.setup.providers["outbox"]
     assert isinstance(provider, Scripted)

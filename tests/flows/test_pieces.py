@@ -117,7 +117,7 @@ def test_only_files_of_the_project_are_read(prefect_server: None, scene: Scene, 
 
 
 def test_a_state_that_comes_back_from_the_server_without_our_data_is_no_failure():
-    due = Due("push-1", "push", version=1, users=3, batches=1)
+    due = Due("push-1", "push", version=1, users=3, batches=1, batch_size=3)
     done = asyncio.run(to_done(Completed(message="accepted 3"), due))
     assert (done.failure, done.text) == ("", "accepted 3")
     assert asyncio.run(to_done(Failed(message="push-1: outbox is away"), due)).failure.endswith("outbox is away")
