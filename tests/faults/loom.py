@@ -288,14 +288,19 @@ class WovenPool:
 class WovenFuture:
     def __init__(self, loom: Loom) -> None:
         self._loom, self._is_done, self._value = loom, False, None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def fill(self, work: Callable[..., Any], *given: Any) -> None:
         try:
-            self._value = work(*given)
+            self.set_result(work(*given))
         except Exception as error:
-            self._error = error
-        self._is_done = True
+            self.set_exception(error)
+
+    def set_result(self, value: Any) -> None:
+        self._value, self._is_done = value, True
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error, self._is_done = error, True
 
     def result(self) -> Any:
         while not self._is_done:
@@ -321,6 +326,7 @@ def woven(loom: Loom) -> Iterator[None]:
         *((place, "elapsed_seconds", loom.elapsed) for place in (caller, calling, send)),
         *((place, "time", _Time(loom)) for place in (calling, send)),
         (caller, "ThreadPoolExecutor", lambda *_: WovenPool(loom)),
+        (caller, "Future", lambda: WovenFuture(loom)),
     ]
     before = [(place, name, getattr(place, name)) for place, name, _ in replaced]
     try:
