@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 
 from benchmarks import places, seed
@@ -31,7 +32,6 @@ from benchmarks.engine import Way, check
 from benchmarks.engine import measure as run_engine
 from benchmarks.meter import Meter
 from benchmarks.stub import Stub, running
-from benchmarks.through_prefect import server_pid
 from benchmarks.written import opened
 from recall.clock import DAY, HOUR
 from recall.store.connect import open_store
@@ -149,6 +149,14 @@ def tasks(hands: Hands, due: list[int], roots: dict[str, int | None]) -> tuple[i
             with meter.section():
                 sent = everybody(due)
         return sent, meter
+
+
+def server_pid() -> int | None:
+    """The server's process: the one child of ours that is not the stub."""
+    for child in psutil.Process().children():
+        if any("prefect" in part for part in child.cmdline()):
+            return int(child.pid)
+    return None
 
 
 def measure(peer: Peer, people: int) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks import places, seed
 from benchmarks.engine import JOURNEY, RunningClock, Way, check, setup_of, warm_up
 from benchmarks.meter import Meter
+from recall.cli.server import own_server
 from recall.clock import DAY, Instant
 from recall.engine.run import due_steps
 from recall.store.connect import open_store
@@ -48,7 +47,7 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
         durability = places.durability(store)
         clock = SwitchedClock()
         setup = setup_of(store, adapter, folder, clock=clock)
-        with _prefect() as call:
+        with _prefect() as (call, prefect):
             from tasks import setup as tasks_setup
 
             tasks_setup.use(setup)
@@ -58,7 +57,7 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
             call("run_step", JOURNEY, step.node.name, step.node.channel.value, step.version.id, 1, 1)
             clock.early = 0
             server = places.server().get_pid() if kind == "postgresql" else None
-            meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=server_pid())
+            meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=prefect)
             with meter.watching_memory(), meter.section():
                 call("run_journey", JOURNEY)
             told = meter.told(people, not_ours=["stub"])
@@ -69,36 +68,25 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
 
 
 @contextmanager
-def _prefect() -> Iterator[Any]:
-    """A server of its own, and a way to call a flow by its name in this process."""
+def _prefect() -> Iterator[tuple[Any, int]]:
+    """A way to call a flow by its name in this process, and the process of the server it reports to: one as
+    `recall up` starts it."""
     with tempfile.TemporaryDirectory(prefix="recall-benchmark-prefect-") as home:
-        ours = {"DO_NOT_TRACK": "1", "PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-        os.environ |= ours | {"PREFECT_LOGGING_LEVEL": "WARNING"}
-        from prefect.settings import PREFECT_API_URL
-        from prefect.testing.utilities import prefect_test_harness
+        os.environ |= {"DO_NOT_TRACK": "1", "PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "WARNING"}
+        from flows.run import run_journey
+        from flows.session import session
+        from flows.step import run_step
 
-        with prefect_test_harness(server_startup_timeout=120):
-            from flows.run import run_journey
-            from flows.session import session
-            from flows.step import run_step
-
-            flows = {"run_journey": run_journey, "run_step": run_step}
-
-            with session(str(PREFECT_API_URL.value()), Path(home)) as opened:
+        flows = {"run_journey": run_journey, "run_step": run_step}
+        with own_server(Path(home) / "server") as server:
+            server.wait()
+            with session(server.url, Path(home)) as opened:
 
                 def call(flow: str, *arguments: object) -> None:
                     state = opened.call(flows[flow], *arguments)
                     assert state.is_completed(), state
 
-                yield call
-
-
-def server_pid() -> int | None:
-    """The server's process: the one child of ours that is not the stub."""
-    for child in psutil.Process().children():
-        if any("prefect" in part for part in child.cmdline()):
-            return int(child.pid)
-    return None
+                yield call, server.process.pid
 
 
 def main() -> None:
