@@ -97,12 +97,15 @@ def test_what_waits_behind_a_failed_call_is_due_again_and_was_not_called(scene: 
     assert sorted(call.user for call in provider.calls) == sorted(PEOPLE)
 
 
-def test_what_waits_behind_a_throttled_call_is_asked_again_later(scene: Scene, provider: Recorder) -> None:
+def test_what_waits_behind_a_throttled_call_is_asked_again_later(
+    scene: Scene, provider: Recorder, happened: list[str]
+) -> None:
     provider.answer = lambda message: throttle(message) if provider.batches == 2 else accept(message)
     scene.run()
     throttled = {row.user_id for row in scene.sends() if row.cause == "throttled"}
     assert len(throttled) == 2
     assert states(scene)["accepted"] == 5, "the others were called, each after a gate of its own"
+    assert (happened.count("gate"), provider.batches) == (5, 4), "what waited went back, and through the gate again"
 
 
 def test_a_chunk_that_waited_too_long_is_not_called(

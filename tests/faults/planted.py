@@ -46,7 +46,7 @@ _CALLING, _DISPATCH, _SEND = "recall/engine/calling.py", "recall/engine/dispatch
 _RECONCILE = "recall/engine/reconcile.py"
 _GATE, _BLOCKS, _PASS = "recall/store/gate.py", "recall/store/gate_blocks.py", "recall/store/gate_pass.py"
 _LEDGER, _REASONS, _ROWS = "recall/store/ledger.py", "recall/store/gate_reasons.py", "recall/store/gate_rows.py"
-_SLOTS, _WINDOWS = "recall/store/slots.py", "journeys/windows.py"
+_SLOTS, _WINDOWS, _TRIPWIRE = "recall/store/slots.py", "journeys/windows.py", "recall/engine/tripwire.py"
 
 MUTANTS = (
     # --- hours ---
@@ -222,6 +222,19 @@ MUTANTS = (
            "        for decision in unpaid[:on_their_way]:",
            "        for decision in unpaid[:0]:",
            _in("tests/faults/test_hammer.py", "nobody_over_the_cap_nothing_over_the_budget_and_all_of_it_used")),
+    # --- the tripwire, and what waits behind a call ---
+    Mutant("calls_are_not_added_up", _TRIPWIRE,
+           " on conflict do update set count = count + 1, at = excluded.at",
+           " on conflict do update set at = excluded.at",
+           _in("tests/faults/test_guards.py", "a_seventh_call_of_one_message_trips")),
+    Mutant("a_crowd_counts_as_one", _TRIPWIRE,
+           '"sum(calls.at > :since and calls.count > 0)"',
+           '"max(calls.at > :since and calls.count > 0)"',
+           _in("tests/faults/test_guards.py", "a_crowd_of_messages_to_one_address_trips_within_one_chunk_too")),
+    Mutant("calls_go_on_when_throttled", "recall/engine/caller.py",
+           "        return not is_throttled",
+           "        return True",
+           _in("tests/engine/test_caller.py", "what_waits_behind_a_throttled_call_is_asked_again_later")),
     # --- who, what, when ---
     Mutant("holdout_leak", _GATE,
            "    shadow = row.holdout != Holdout.TREATED",
