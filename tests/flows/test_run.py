@@ -132,7 +132,9 @@ def test_batches_side_by_side_send_to_everybody_once(
     for user in users:
         scene.add_user(user)
     scene.enrol(version, *users)
-    monkeypatch.setattr("recall.engine.run.MAX_BATCH", 5)  # six batches are started; each takes what is still due
+    monkeypatch.setattr("recall.engine.run.MAX_BATCH", 5)
+    monkeypatch.setattr("recall.engine.run.MAX_CHUNK", 5)  # six batches, two at a time
+    use(replace(scene.setup, gates=2))
     assert run().message == "push-1: accepted 30"
     assert sorted(scene.sent()) == sorted((user, "push") for user in users)
     assert asyncio.run(artifact("recall-settled-30d-progress")) == 100.0
@@ -144,11 +146,12 @@ def test_a_batch_that_finds_nobody_is_the_last(prefect_server: None, scene: Scen
     for n in range(12):
         scene.add_user(f"u{n}")
     scene.enrol(version, *(f"u{n}" for n in range(12)))
-    monkeypatch.setattr("recall.engine.run.MAX_BATCH", 1)  # twelve batches are offered; the first takes everybody
+    for most in ("MAX_BATCH", "MAX_CHUNK"):
+        monkeypatch.setattr(f"recall.engine.run.{most}", 1)  # twelve batches are offered; the first takes everybody
 
-    async def counting(journey: str, done: Any, version: int, number: int) -> None:
+    async def counting(journey: str, done: Any, version: int, number: int, batch_size: int) -> None:
         batches.append(number)
-        await send(journey, done, version, number)
+        await send(journey, done, version, number, 12 * batch_size)
 
     send = flows.step._send
     monkeypatch.setattr("flows.step._send", counting)
