@@ -105,7 +105,7 @@ def as_in_production(setup: Setup, settings: Settings, vendor: str) -> Setup:
 def show_work(folder: Path) -> None:
     """Ready is who passes its first gate; while something of it is between gate and record, a file has its number."""
     folder.mkdir(exist_ok=True)
-    mine, call, is_new = folder / str(os.getpid()), caller.call_chunk, [True]
+    mine, call, keep, is_new = folder / str(os.getpid()), caller.call_chunk, caller.keep_answers, [True]
 
     def called(*given: Any, **named: Any) -> Any:
         mine.touch()
@@ -114,10 +114,17 @@ def show_work(folder: Path) -> None:
             tell("ready")
         try:
             return call(*given, **named)
+        except BaseException:
+            mine.unlink(missing_ok=True)
+            raise
+
+    def kept(*given: Any, **named: Any) -> None:
+        try:
+            keep(*given, **named)
         finally:
             mine.unlink(missing_ok=True)  # another walk of this process may have ended its own
 
-    caller.call_chunk = called
+    caller.call_chunk, caller.keep_answers = called, kept
 
 
 def go_on(setup: Setup, journey: str) -> bool:
