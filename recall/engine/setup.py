@@ -26,6 +26,7 @@ from recall.store.policies import live_policies
 from recall.store.suppressions import suppressions_known
 from recall.store.tokens import Doors, open_doors
 
+_COLLECT_AFTER = 20_000  # objects; a chunk makes some tens of thousands, at 700 each it cost 5 % of a run
 _GATES = 2  # a third makes nothing quicker on two cores (docs/performance.md)
 
 
@@ -93,12 +94,14 @@ def open_setup(settings: Settings, *, store: Store | None = None) -> Setup:
 
 @cache
 def keep_what_is_loaded() -> None:
-    """Tell the garbage collector, once per process, that everything loaded by now stays.
+    """Tell the garbage collector, once per process, that everything loaded by now stays, and to look rarely.
 
-    Else it walks a hundred thousand functions and classes again and again while chunks come and go.
+    Else it walks a hundred thousand functions and classes again and again while chunks come and go, whose own rows
+    hold no circles.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 def _guards(
