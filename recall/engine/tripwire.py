@@ -106,10 +106,20 @@ class Tripwire:
 
 
 def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
-    """The tripwire's own file, made where there is none; what is too old to count goes, while nobody waits."""
+    """The tripwire's own file, made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     opened = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(opened, now)
+    except BaseException:
+        opened.close()  # else its lock would outlive the failure
+        raise
+    return opened
+
+
+def _prepare(opened: sqlite3.Connection, now: Instant) -> None:
+    """Settings and tables; what is too old to count goes, while nobody waits."""
     for pragma in ("journal_mode=wal", "synchronous=normal", "wal_autocheckpoint=20000", "cache_size=-32000"):
         opened.execute(f"pragma {pragma}")  # random keys touch many pages: the log grows before it is written back
     opened.execute("begin immediate")
@@ -118,7 +128,6 @@ def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
             opened.execute(statement)
     opened.execute("delete from calls where at < ?", (now - _CALLS_KEPT,))
     opened.execute("commit")
-    return opened
 
 
 _LAYOUT = 2

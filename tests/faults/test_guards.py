@@ -17,6 +17,7 @@ from providers.accepted import accept as accepted
 from providers.accepted import to_line
 from providers.base import Address, Content, Outbound, SendResult
 from recall.clock import DAY, HOUR, MINUTE, SECOND
+from recall.engine import tripwire
 from recall.engine.dispatch import Dispatcher
 from recall.engine.guards import MARK_FILE, Marker
 from recall.engine.spool import replay as replay_spool
@@ -245,6 +246,16 @@ def test_counts_of_an_older_version_are_begun_anew(hand: Hand, tmp_path: Path) -
     wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
     assert wire.before([message("a")]) == ""
     wire.close()
+
+
+def test_a_failure_while_it_is_opened_locks_nobody_out(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tripwire, "_TABLES", ("create table nonsense",))
+    with pytest.raises(Misconfigured, match="cannot be opened"):
+        Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    with sqlite3.connect(tmp_path / "tripwire.db", timeout=0) as other:
+        other.execute("begin immediate")
 
 
 def test_what_is_too_old_to_count_is_forgotten(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
