@@ -6,7 +6,7 @@ off afterwards, which happens in trouble only.
 
 One row per message and address, both as numbers of 64 bits under the store's key: nobody can be found in the file. It
 is written by one statement a chunk, during which other threads go on, and has no second index: with random keys, each
-index costs as much again (docs/performance.md).
+index costs as much again (docs/decisions.md). So a message whose address changed between two calls counts anew.
 """
 
 from __future__ import annotations
