@@ -63,8 +63,8 @@ class Caller:
         finally:
             if self._threads is not None:
                 self._threads.shutdown()
-        for kept in self._kept:
-            kept.result()
+            for kept in self._kept:  # also after a failed call: answers that could not be kept are never passed over
+                kept.result()
 
     def make_ready(self) -> None:
         """Before a gate: wait for the chunk on its way, unless the provider is quick."""

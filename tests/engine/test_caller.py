@@ -132,3 +132,17 @@ def test_a_batch_fails_when_one_of_its_gates_does(scene: Scene, provider: Record
     scene.setup = replace(scene.setup, gates=2)
     assert scene.run().failed
     assert set(states(scene)) <= {"accepted", "not_sent"}
+
+
+def test_answers_that_could_not_be_kept_are_told_even_when_the_last_call_fails(
+    scene: Scene, provider: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider's trouble is tried again later; a full disk must not hide behind it."""
+
+    def keep(*_given: Any, **_named: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(caller, "keep_answers", keep)
+    provider.trouble[4] = Transient("no route")
+    with pytest.raises(OSError, match="No space left"):
+        scene.run()
