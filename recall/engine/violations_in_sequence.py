@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -190,9 +190,12 @@ def _elapsed(before: Instant, after: Instant, wait: Duration, zone: ZoneInfo) ->
     """Calendar days on the person's own clock; hours and minutes as they elapse."""
     if not wait.days:
         return after - before + TOTAL_DELAY >= wait.minutes * 60 * SECOND
-    first, second = (to_datetime(at).astimezone(zone).replace(tzinfo=None) for at in (before, after))
+    first, second = (to_datetime(at).astimezone(zone) for at in (before, after))
     slack = timedelta(microseconds=TOTAL_DELAY + (_DST if wait.minutes else 0))
-    return second - first + slack >= timedelta(days=wait.days, minutes=wait.minutes)
+    over = first.replace(tzinfo=None) + timedelta(days=wait.days, minutes=wait.minutes)
+    if second.fold and second - over.replace(tzinfo=zone).astimezone(UTC) + slack >= timedelta():
+        return True  # the hour is repeated, and the clock had shown it once before
+    return second.replace(tzinfo=None) + slack >= over
 
 
 # --- how long is the way from one step to another? --------------------------------------------------------

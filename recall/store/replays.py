@@ -121,6 +121,8 @@ def _why_not(row: Any, version: Version, now: Instant) -> str:
         return f"the enrolment ended ({row.end_reason})"
     if row.retry_send_id == row.send_id and row.send_id is not None:
         return "it is due again by itself"
+    if row.retry_send_id is not None:  # its gate's place was put back with it, so that `base_at` says nothing
+        return "a later message is due again by itself"
     if row.grp > 0 and row.step_id == row.missed_step:
         return "it is being replayed already"
     if row.base_at != row.at:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select
@@ -22,7 +23,7 @@ from recall.engine.evidence import Violation
 from recall.engine.reconcile import reconcile
 from recall.engine.violations import find_violations
 from recall.engine.violations_in_message import _is_open
-from recall.engine.violations_in_sequence import shortest_wait
+from recall.engine.violations_in_sequence import _elapsed, shortest_wait
 from recall.store import schema
 from recall.store.controls import ControlKind, clear_control, set_control
 from recall.store.suppressions import opt_out_address
@@ -251,6 +252,21 @@ def test_a_step_while_the_one_before_had_no_outcome(walked: Scene):
     sms = _one(walked, "sms")
     _change(walked, schema.sends, _send(walked, "push"), gate_at=sms.at - DAY, settled_at=sms.at + HOUR)
     assert _invariants(_found(walked)) == {"I6"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_over"),
+    [
+        ("2026-10-31T08:48:37+00:00", "2026-11-01T08:40:00+00:00", False),  # 01:48 to 01:40
+        ("2026-10-31T08:48:37+00:00", "2026-11-01T08:48:37+00:00", True),
+        ("2026-10-31T08:48:37+00:00", "2026-11-01T09:38:41+00:00", True),  # 01:38 once more, after 01:48
+        ("2026-10-31T09:10:00+00:00", "2026-11-01T09:40:00+00:00", False),  # 02:10 to 01:40 once more
+        ("2026-10-31T09:10:00+00:00", "2026-11-01T10:10:00+00:00", True),
+    ],
+)
+def test_a_wait_that_ends_in_a_repeated_hour_is_over_when_the_clock_shows_it_first(before, after, is_over):
+    first, second = (int(datetime.fromisoformat(at).timestamp()) * SECOND for at in (before, after))
+    assert _elapsed(first, second, Duration(days=1), ZoneInfo("America/Los_Angeles")) is is_over
 
 
 def _journey(steps: str) -> Any:

@@ -104,6 +104,10 @@ MUTANTS = (
            "    if row.base_at != row.at:",
            "    if False:",
            _in("tests/engine/test_replay.py", "what_a_later_step_has_overtaken_is_not_replayed")),
+    Mutant("replay_before_a_message_put_back", "recall/store/replays.py",
+           "    if row.retry_send_id is not None:",
+           "    if False:",
+           _in("tests/engine/test_replay.py", "what_a_later_message_that_stayed_here_has_overtaken_is_not_replayed")),
     # --- no silent doubt ---
     Mutant("doubt_not_raised", _RECONCILE,
            "    done.raised = raise_doubts(setup)",
