@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="such as floors,growth,idle")
     parser.add_argument("--rounds", type=int, help="at most so many of each, where time is short")
     parser.add_argument("--no-result", action="store_true", help="write no file")
+    parser.add_argument("--add", action="store_true", help="to the day's file: what is not measured again stays")
     asked = parser.parse_args()
     began, clock = datetime.now(UTC), time.monotonic()
     bench = Bench(limited(SIZES[asked.size], asked.rounds), asked.store or list(places.KINDS), asked.only)
@@ -224,12 +225,14 @@ def main() -> None:
         bench.everything()
     except KeyboardInterrupt:
         bench.broken["the rest"] = "stopped by hand"  # what was measured until then counts
-    kept = keep(bench, began, time.monotonic() - clock)
+    path = RESULTS / f"{began.date()}-{os.cpu_count()}c{'' if asked.size == 'small' else '-' + asked.size}.json"
+    before = json.loads(path.read_text()) if asked.add and path.exists() else {"runs": {}, "seconds": 0}
+    bench.runs = before["runs"] | bench.runs
+    kept = keep(bench, began, before["seconds"] + time.monotonic() - clock)
     if not asked.no_result:
         RESULTS.mkdir(exist_ok=True)
-        name = f"{kept['date']}-{kept['cores']}c{'' if asked.size == 'small' else '-' + asked.size}.json"
-        (RESULTS / name).write_text(json.dumps(kept, indent=1) + "\n")
-        print(f"kept in benchmarks/results/{name}")
+        path.write_text(json.dumps(kept, indent=1) + "\n")
+        print(f"kept in {path.relative_to(places.ROOT)}")
     print(json.dumps({"ratios": kept["ratios"], "missed": kept["missed"], "broken": kept["broken"]}))
 
 
