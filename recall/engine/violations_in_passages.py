@@ -22,6 +22,7 @@ from recall.store.invariants import (
     Shown,
     count_passages,
     read_entries,
+    read_forgotten_until,
     read_left_out,
     read_open,
     read_passages,
@@ -43,11 +44,13 @@ def find_in_passages(
     for row in ledger:
         sent[row.enrolment_id][row.step_id] = row.state
     left_out = read_left_out(connection)
+    forgotten_until = read_forgotten_until(connection)
     waiting = {each.enrolment_id for each in still_open}
     for passage in read_passages(connection):
         yield from _drawn_otherwise(evidence, passage)
         yield from _without_end(evidence, passage, waiting, now)
-        yield from _lost(evidence, passage, sent.get(passage.id, {}), left_out.get(passage.id, set()))
+        if passage.active or passage.entered_at >= forgotten_until:  # else what is missing may have been forgotten
+            yield from _lost(evidence, passage, sent.get(passage.id, {}), left_out.get(passage.id, set()))
     yield from _entries(connection, evidence)
 
 

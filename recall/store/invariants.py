@@ -247,6 +247,13 @@ def read_left_out(connection: Connection) -> dict[int, set[int]]:
     return found
 
 
+def read_forgotten_until(connection: Connection) -> Instant:
+    """Of passages that are closed, reasons from before this instant were forgotten; 0 where none ever was."""
+    prunings = schema.prunings
+    cutoff = connection.execute(select(func.max(prunings.c.cutoff)).where(prunings.c.what == "decisions")).scalar()
+    return int(cutoff or 0)
+
+
 class Shown(NamedTuple):
     """A send without a known outcome, and whether people can see the doubt."""
 

@@ -26,6 +26,7 @@ from recall.engine.violations_in_message import _is_open
 from recall.engine.violations_in_sequence import _elapsed, shortest_wait
 from recall.store import schema
 from recall.store.controls import ControlKind, clear_control, set_control
+from recall.store.retention import record_pruning
 from recall.store.suppressions import opt_out_address
 from tests.engine.conftest import SHIPPED, SMALLEST, Scene
 
@@ -421,6 +422,16 @@ def test_a_step_passed_with_neither_send_nor_reason(walked: Scene):
     with walked.store.writing() as connection:
         connection.execute(schema.sends.delete().where(_send(walked, "sms")))
     assert [(wrong.invariant, "passed sms-2" in wrong.text) for wrong in _found(walked, log)] == [("I14", True)]
+
+
+@pytest.mark.parametrize(("kept_since", "is_told"), [(-DAY, True), (DAY, False)])
+def test_a_reason_that_may_have_been_forgotten_is_not_missed(walked: Scene, kept_since: int, is_told: bool):
+    log = [each for each in walked.accepted() if each.ref != _one(walked, "sms").ref]
+    with walked.store.writing() as connection:
+        connection.execute(schema.sends.delete().where(_send(walked, "sms")))
+        entered = connection.execute(select(func.min(schema.enrolments.c.entered_at))).scalar_one()
+        record_pruning(connection, "decisions", 1, cutoff=entered + kept_since, who="recall", at=walked.now)
+    assert _invariants(_found(walked, log)) == ({"I14"} if is_told else set())
 
 
 @pytest.mark.parametrize("reason", ["candidates", "enrolled"])

@@ -19,7 +19,7 @@ from tests.faults.world import World
 
 ROOT = Path(__file__).parents[2]
 WORLDS = range(100, 112)
-FOUND = (23, 257, 4931, 6803, 42489)  # worlds that once broke something: what was found stands in test_found.py
+FOUND = (23, 257, 4931, 6803, 12642, 42489)  # worlds that once broke something: what was found stands in test_found.py
 SAME = (3, 4, 5, 6, 21)  # of which 5 and 6 live on PostgreSQL
 
 
