@@ -17,6 +17,10 @@ from tests.cli.test_simulate import check_account
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
+# Both are 130 to a shell. Where the signal meets a source text that is being `exec`uted (dataclasses are made so),
+# CPython 3.11 remembers it and ends itself by SIGINT, although we caught it and exit with 130.
+INTERRUPTED = (130, -signal.SIGINT)
+
 
 def _servers() -> list[psutil.Process]:
     """Prefect servers whose files lie in this test's folder."""
@@ -56,6 +60,6 @@ def test_ctrl_c_leaves_no_server_behind(number: signal.Signals):
     assert _servers()
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode in INTERRUPTED
     assert "Traceback" not in told.decode()
     assert _servers() == []
