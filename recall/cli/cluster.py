@@ -20,6 +20,10 @@ LIMIT = 3 * WORKERS  # flow runs at once: a run of three lanes beside others
 PASSWORD_FILE = "password"
 PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _USER = "recall"  # of Prefect's page
+_ON_SQLITE = (
+    "recall up: this PostgreSQL has no pg_trgm, so Prefect keeps its records in SQLite, where several workers can make "
+    "its server stand still for minutes; nobody is messaged twice by that. RECALL_DATABASE_URL can name a whole one"
+)
 
 
 @contextmanager
@@ -35,7 +39,10 @@ def databases(app: App) -> Iterator[str]:
         if not url.startswith("postgresql"):
             raise Misconfigured("workers of a cluster share a PostgreSQL store; RECALL_DATABASE_URL names another kind")
         app.settings = app.settings.model_copy(update={"database_url": url})
-        yield child_environment().get(PREFECT_DATABASE) or _for_prefect(url)
+        for_prefect = child_environment().get(PREFECT_DATABASE) or _for_prefect(url)
+        if not for_prefect:
+            app.output.remark(_ON_SQLITE)
+        yield for_prefect
 
 
 def _for_prefect(store_url: str) -> str:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
 LANES, CHUNK, LATENCY_MS = 3, 8, 700
 USERS = [f"w{n:03d}" for n in range(60 * CHUNK)]  # a lane alone would need 42 s; workers ask each second
+_URL = "postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/$PGDATABASE"
 WORKERS = ("worker-1", "worker-2", "worker-3")
 
 
@@ -74,27 +76,37 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def cluster(folder: Path) -> Iterator[Cluster]:
+@contextmanager
+def running(folder: Path, **more: str) -> Iterator[Cluster]:
     """A cluster whose one journey has three lanes and everybody due, and whose provider is slow."""
-    with own_server(folder / "var") as url:
-        fill(folder, url)
     environment = {
         **os.environ,
         "RECALL_PROJECT_DIR": str(folder),
         "RECALL_ADDRESS_KEY": ADDRESS_KEY,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_LOGGING_LEVEL": "INFO",  # workers then say which runs they start
+        **more,
     }
     command = [sys.executable, "-m", "recall.cli.main", "up", "--cluster", "--port", "0", "--limit", "6", "--json"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield Cluster(process, folder, json.loads(process.stdout.readline()))
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(120)
-        process.stdout.close()
+        process.communicate(timeout=120)
+
+
+@contextmanager
+def installed_postgresql() -> Iterator[str]:
+    """A whole PostgreSQL, in which Prefect can keep its records too; gone when the test is."""
+    command = ["pg_virtualenv", "-o", "fsync=on", "sh", "-c", f"echo {_URL}; exec cat"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        yield next(line.strip() for line in process.stdout if line.startswith("postgresql:"))
+    finally:
+        process.communicate(timeout=120)
 
 
 def fill(folder: Path, url: str) -> None:
@@ -118,8 +130,24 @@ def fill(folder: Path, url: str) -> None:
     store.close()
 
 
-def test_three_workers_share_one_run_behind_a_password_and_ctrl_c_leaves_nothing(cluster: Cluster):
-    assert_strangers_stay_outside(cluster)
+@pytest.mark.skipif(not shutil.which("pg_virtualenv"), reason="needs `apt-get install postgresql`, as .ci/run does")
+def test_three_workers_share_one_run(folder: Path):
+    with installed_postgresql() as url:
+        fill(folder, url)
+        with running(folder, RECALL_DATABASE_URL=url) as cluster:
+            assert_shared(cluster)
+        assert not (folder / "var" / "prefect" / "prefect.db").exists()  # Prefect's records are beside the store
+
+
+def test_ctrl_c_leaves_nothing_of_a_cluster_with_a_password_and_a_postgresql_of_its_own(folder: Path):
+    with own_server(folder / "var") as url:
+        fill(folder, url)
+    with running(folder) as cluster:
+        assert_strangers_stay_outside(cluster)
+        assert "pg_trgm" in assert_ctrl_c_leaves_nothing(cluster)  # it says where Prefect's records are, and why
+
+
+def assert_shared(cluster: Cluster) -> None:
     deployment = cluster.ask("GET", "/deployments/name/journey-run/wide")["id"]
     run = cluster.ask("POST", f"/deployments/{deployment}/create_flow_run", parameters={})["id"]
     done = await_end(cluster, run)
@@ -129,7 +157,6 @@ def test_three_workers_share_one_run_behind_a_password_and_ctrl_c_leaves_nothing
     sent = {lane["id"]: int(re.findall(r"accepted (\d+)|$", lane["state"]["message"])[0] or 0) for lane in lanes}
     assert (len(sent), sum(sent.values())) == (LANES, len(USERS))
     assert len(cluster.workers_of([lane for lane, messages in sent.items() if messages])) > 1, sent
-    assert_ctrl_c_leaves_nothing(cluster)
 
 
 def assert_strangers_stay_outside(cluster: Cluster) -> None:
@@ -161,10 +188,13 @@ def await_end(cluster: Cluster, run: str) -> Any:
     return found
 
 
-def assert_ctrl_c_leaves_nothing(cluster: Cluster) -> None:
+def assert_ctrl_c_leaves_nothing(cluster: Cluster) -> str:
+    """What it said meanwhile."""
     family = psutil.Process(cluster.process.pid).children(recursive=True)
     assert len(family) > len(WORKERS)
     family.append(postgresql(cluster))
     cluster.process.send_signal(signal.SIGINT)
-    assert cluster.process.wait(90) == 0
+    _, said = cluster.process.communicate(timeout=90)
+    assert cluster.process.returncode == 0, said
     assert alive(family) == []
+    return said
