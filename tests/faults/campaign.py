@@ -81,7 +81,7 @@ SIZES = {
     "full": Size(
         seeds=20_000,
         hours=4,
-        sequences=500,
+        sequences=250,
         twice=50,
         kills=500,
         pauses=100,
@@ -89,7 +89,7 @@ SIZES = {
         between=40,
         users=600,
         hammers=10,
-        worlds_per_mutant=200,
+        worlds_per_mutant=40,
         crashes=1.0,
     ),
 }
