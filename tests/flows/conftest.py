@@ -150,7 +150,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, _migrated_file: Path) -> Iterat
 
 def alive(family: Sequence[psutil.Process]) -> list[psutil.Process]:
     """Who is still there after a while; a zombie is dead, and waits for whoever adopted it."""
-    _, left = psutil.wait_procs(family, timeout=3)
+    _, left = psutil.wait_procs(family, timeout=10)
     found = []
     for each in left:
         with suppress(psutil.NoSuchProcess):
