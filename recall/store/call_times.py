@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from recall.clock import SECOND
 from recall.store import schema
+from recall.store.upserts import insert
 
 BOUNDS_SECONDS = tuple(bound / 1000 for bound in schema.CALL_BOUNDS_MS)
 _C = schema.provider_calls
@@ -37,8 +37,7 @@ class CallTimes:
 
 def add_call_times(connection: Connection, times: Mapping[str, CallTimes]) -> None:
     """Add what was measured to what is known."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    new = insert(_C)
+    new = insert(connection, _C)
     counts = [column.name for column in _C.columns if not column.primary_key]
     adding = new.on_conflict_do_update(
         index_elements=[_C.c.provider], set_={name: _C.c[name] + new.excluded[name] for name in counts}

@@ -18,7 +18,6 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, bindparam, create_engine, event, select
 from sqlalchemy import Connection as Connection  # the name other rooms use in signatures
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -27,6 +26,7 @@ from recall.errors import Misconfigured, StoreBusy
 from recall.settings import Settings
 from recall.store import schema
 from recall.store.turns import Turns
+from recall.store.upserts import insert
 
 _BUSY_TIMEOUT_SECONDS = 30
 _IDLE_SECONDS = 120  # between two statements of a transaction; reading for a review pauses for seconds
@@ -93,8 +93,7 @@ def keep_fact(connection: Connection, name: str, value: str) -> str:
 
 
 def _new_fact(connection: Connection, name: str, value: str) -> Any:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(schema.facts).values(name=name, value=value)
+    return insert(connection, schema.facts).values(name=name, value=value)
 
 
 _IS_FACT = schema.facts.c.name == bindparam("fact")

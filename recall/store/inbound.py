@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from journeys.words import AddressKind, Channel, ReceiptKind
 from recall.clock import Instant
@@ -19,6 +18,7 @@ from recall.store import schema
 from recall.store.connect import Store
 from recall.store.receipts import Receipt
 from recall.store.suppressions import NewSuppression, opt_in, opt_out_address, opt_outs, suppress_many
+from recall.store.upserts import insert
 
 _I, _S = schema.inbound, schema.sends
 
@@ -62,9 +62,8 @@ def take_inbound(connection: Connection, store: Store, rows: Iterable[Inbound], 
 
 
 def _keep(connection: Connection, store: Store, row: Inbound, now: Instant) -> bool:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     kept = connection.execute(
-        insert(_I)
+        insert(connection, _I)
         .values(
             provider=row.provider,
             event_id=row.event_id,

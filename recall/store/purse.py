@@ -12,13 +12,13 @@ from enum import IntEnum
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from journeys.journey import Offer
 from journeys.words import Reason, SendState
 from recall.clock import SECOND, Instant, to_datetime
 from recall.store import schema
 from recall.store.gate_reasons import Case
+from recall.store.upserts import insert
 
 _T = schema.allowances
 FOR_GOOD = 0  # the `day` of allowances that never start anew
@@ -137,8 +137,7 @@ def open_purse(connection: Connection, of: Case, now: Instant, *, lock: bool) ->
 
 
 def _ensure_rows(connection: Connection, keys: list[Key]) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(_T).on_conflict_do_nothing()
+    statement = insert(connection, _T).on_conflict_do_nothing()
     connection.execute(statement, [{"kind": k, "subject": s, "day": d, "used": 0} for k, s, d in sorted(keys)])
 
 

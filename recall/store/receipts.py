@@ -21,7 +21,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from journeys.words import ADDRESS_OF, AddressKind, Channel, Outcome, ReceiptKind
 from recall.clock import Instant, slot_up
@@ -29,6 +28,7 @@ from recall.store import schema
 from recall.store.ledger import OPEN, resolve
 from recall.store.policies import LivePolicy
 from recall.store.suppressions import mark_unreachable, opt_out_address
+from recall.store.upserts import insert
 
 SUSPECT = "suspect"  # detail of a reaction that came too soon after delivery to be a person's
 _R, _S, _E = schema.receipts, schema.sends, schema.enrolments
@@ -61,8 +61,7 @@ def record_receipts(connection: Connection, receipts: Iterable[Receipt], *, now:
         for r in sorted(receipts, key=_key)
     ]
     if rows:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(insert(_R).on_conflict_do_nothing(), rows)
+        connection.execute(insert(connection, _R).on_conflict_do_nothing(), rows)
 
 
 def _key(receipt: Receipt) -> tuple[str, str]:

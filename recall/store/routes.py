@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from journeys.policy import Route
 from recall.clock import MINUTE, SECOND, Instant
 from recall.store import schema
+from recall.store.upserts import insert
 
 _B, _S = schema.breakers, schema.senders
 BURST_SECONDS = 4  # a full bucket is what the sender takes in this time: design 5
@@ -109,12 +109,11 @@ def _buckets(
     connection: Connection, provider: str, senders: Sequence[str], brand: str, full: float, now: Instant
 ) -> list[Any]:
     """The rows of these senders, locked; a sender seen for the first time begins with a full bucket."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     fresh = [
         {"provider": provider, "sender": sender, "brand": brand, "tokens": full, "refilled_at": now}
         for sender in sorted(senders)
     ]
-    connection.execute(insert(_S).on_conflict_do_nothing(), fresh)
+    connection.execute(insert(connection, _S).on_conflict_do_nothing(), fresh)
     mine = select(_S).where(_S.c.provider == provider, _S.c.sender.in_(senders)).order_by(_S.c.sender)
     return list(connection.execute(mine.with_for_update()))
 
@@ -135,8 +134,7 @@ def _is_open(row: Any, now: Instant) -> bool:
 
 def note_failure(connection: Connection, provider: str, *, why: str, now: Instant) -> bool:
     """A whole chunk was not taken; after some in a row the breaker opens, each time for longer."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    first = insert(_B).values(provider=provider, failures=0, why=why).on_conflict_do_nothing()
+    first = insert(connection, _B).values(provider=provider, failures=0, why=why).on_conflict_do_nothing()
     connection.execute(first)  # two workers may fail in the same moment
     row = connection.execute(select(_B).where(_B.c.provider == provider).with_for_update()).one()
     failures: int = row.failures + 1
