@@ -17,7 +17,6 @@ import http.client
 import json
 import os
 import queue
-import secrets
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,7 @@ from benchmarks.stub import Stub, running
 from benchmarks.written import opened
 from recall.clock import DAY, HOUR
 from recall.store.connect import open_store
+from recall.store.gate_pass import new_refs
 
 THREADS = 16
 PEOPLE = {"engine": 20_000, "batch": 20_000, "loop": 2_000, "tasks": 1_000}  # what keeps each busy for seconds
@@ -80,7 +80,7 @@ class Hand:
 
     def send(self, enrolment: int) -> int:
         """One user: gate, call, record; 1 when a message went out."""
-        ref = secrets.token_hex(12)
+        (ref,) = new_refs(1)
         with self.store.transaction():
             found = self.store.execute(_GATE, (enrolment,)).fetchone()
             if found is None:

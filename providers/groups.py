@@ -46,7 +46,8 @@ async def send_groups(
 
 def _fill(group: Sequence[Outbound], known: dict[str, SendResult], make: Callable[[str], SendResult]) -> None:
     for each in group:
-        known.setdefault(each.ref, make(each.ref))
+        if each.ref not in known:
+            known[each.ref] = make(each.ref)
 
 
 def _worst(results: Sequence[SendResult]) -> SendResult:

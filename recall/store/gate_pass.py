@@ -18,7 +18,7 @@ from journeys.message import digest, written
 from journeys.program import Way
 from journeys.windows import closes_at
 from journeys.words import Action, Channel, End, Reason, SendState
-from recall.clock import DAY, Instant, slot_up
+from recall.clock import DAY, Instant, elapsed_seconds, slot_up
 from recall.store import schema
 from recall.store.bulk import Sql, insert_rows, update_ids
 from recall.store.fates import Fate, fates_of, write_decisions
@@ -29,6 +29,8 @@ from recall.store.links import Link, new_links
 from recall.store.moves import Road, Start, defer, end, move, place
 from recall.store.purse import pay
 from recall.store.routes import Lane
+
+_MOMENTS_PER_SECOND = 16  # a few chunks
 
 
 class Call(NamedTuple):
@@ -57,9 +59,13 @@ class Passed:
 
 
 def new_refs(count: int) -> list[str]:
-    """Unguessable references of 96 bits each, one per message."""
+    """Unguessable references of 96 random bits each, one per message, behind eight digits that tell when.
+
+    Neighbours in time are neighbours in every index of refs: a chunk writes a few of its pages, not one per message.
+    """
+    moment = f"{int(elapsed_seconds() * _MOMENTS_PER_SECOND) & 0xFFFFFFFF:08x}"
     digits = secrets.token_hex(12 * count)
-    return [digits[n : n + 24] for n in range(0, 24 * count, 24)]
+    return [moment + digits[n : n + 24] for n in range(0, 24 * count, 24)]
 
 
 def pass_gate(

@@ -155,10 +155,10 @@ def _not_sent(
 def backoff(send: Any, answer: Answer) -> int:
     """Microseconds until the next attempt: doubling minutes, at most an hour, or what the vendor asked for.
 
-    The jitter (up to a quarter) comes from the ref, so that a replayed history has the same times.
+    The jitter (up to a quarter) comes from the random end of the ref, so that a replayed history has the same times.
     """
     wait = min(MINUTE * 2 ** (send.attempt - 1), HOUR)
-    jitter = int(send.ref[:4], 16) * wait // (4 * 0xFFFF)
+    jitter = int(send.ref[-4:], 16) * wait // (4 * 0xFFFF)
     asked = min(int((answer.retry_after_seconds or 0) * 1_000_000), HOUR)
     return int(max(wait + jitter, asked))
 

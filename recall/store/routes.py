@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from journeys.policy import Route
 from recall.clock import MINUTE, SECOND, Instant
@@ -50,7 +50,7 @@ def grant(connection: Connection, route: Route, *, brand: str, want: int, now: I
     With every breaker open the first provider gets one message, to probe it. `paced` False (simulated
     providers) takes no tokens: nothing limits them.
     """
-    failing = {row.provider: row for row in connection.execute(select(_B).where(_B.c.provider.in_(route.providers)))}
+    failing = {row.provider: row for row in connection.execute(_FAILING, {"names": route.providers})}
     closed = [name for name in route.providers if not _is_open(failing.get(name), now)]
     provider = (closed or route.providers)[0]
     is_probe = provider in failing and failing[provider].failures >= FAILURES_TO_OPEN
@@ -93,29 +93,45 @@ def _take(
     if taken < least:  # else a busy sender would be fed message by message, with a transaction for each
         again_at = now + int((least - levels[sender]) * SECOND / per_second) + 1
         return Grant(Lane(provider, sender), 0, again_at)
-    mine = (_S.c.provider == provider, _S.c.sender == sender)
-    connection.execute(_S.update().where(*mine).values(tokens=levels[sender] - taken, refilled_at=now))
+    left = {"of": provider, "from": sender, "left": levels[sender] - taken, "at": now}
+    connection.execute(_TAKE, left)
     return Grant(Lane(provider, sender), taken, tokens=taken)
 
 
 def give_back(connection: Connection, granted: Grant, *, used: int) -> None:
     """Fewer passed the gate than might have left: else one message due would cost its sender four seconds."""
     if granted.tokens > used:
-        mine = (_S.c.provider == granted.lane.provider, _S.c.sender == granted.lane.sender)
-        connection.execute(_S.update().where(*mine).values(tokens=_S.c.tokens + (granted.tokens - used)))
+        connection.execute(
+            _GIVE_BACK, {"of": granted.lane.provider, "from": granted.lane.sender, "unused": granted.tokens - used}
+        )
 
 
 def _buckets(
     connection: Connection, provider: str, senders: Sequence[str], brand: str, full: float, now: Instant
 ) -> list[Any]:
     """The rows of these senders, locked; a sender seen for the first time begins with a full bucket."""
+    mine = {"of": provider, "senders": senders}
+    if len(found := connection.execute(_BUCKETS, mine).all()) == len(set(senders)):
+        return list(found)
     fresh = [
         {"provider": provider, "sender": sender, "brand": brand, "tokens": full, "refilled_at": now}
         for sender in sorted(senders)
     ]
     connection.execute(insert(connection, _S).on_conflict_do_nothing(), fresh)
-    mine = select(_S).where(_S.c.provider == provider, _S.c.sender.in_(senders)).order_by(_S.c.sender)
-    return list(connection.execute(mine.with_for_update()))
+    return list(connection.execute(_BUCKETS, mine))
+
+
+# Asked for each chunk, so written once: to build a statement takes longer than to execute it.
+_FAILING = select(_B).where(_B.c.provider.in_(bindparam("names", expanding=True)))
+_BUCKETS = (
+    select(_S)
+    .where(_S.c.provider == bindparam("of"), _S.c.sender.in_(bindparam("senders", expanding=True)))
+    .order_by(_S.c.sender)
+    .with_for_update()
+)
+_MINE = _S.update().where(_S.c.provider == bindparam("of"), _S.c.sender == bindparam("from"))
+_TAKE = _MINE.values(tokens=bindparam("left"), refilled_at=bindparam("at"))
+_GIVE_BACK = _MINE.values(tokens=_S.c.tokens + bindparam("unused"))
 
 
 def slow_down(connection: Connection, lane: Lane, *, until: Instant, why: str) -> None:
