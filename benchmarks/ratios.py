@@ -115,6 +115,8 @@ def _of_store(found: Found, kind: str) -> None:
     about = "50 ms per answer, 256 connections"
     found.speed(f"one_message_of_bare_client_{kind}", f"single {kind}", f"bare client {kind}", ">= 0.9", about)
     found.speed(f"prefect_of_engine_batch_{kind}", f"prefect batch {kind}", f"direct batch {kind}", ">= 0.9", "batches")
+    about = "batches, and what the first run of a day counts for people: funnel, yesterday"
+    found.speed(f"whole_run_of_engine_batch_{kind}", f"prefect whole {kind}", f"direct batch {kind}", NONE, about)
     if kind == "postgresql":
         one, direct = f"prefect single {kind}", f"direct single {kind}"
         found.speed(f"prefect_of_engine_single_{kind}", one, direct, ">= 0.9", "one message per request")

@@ -1,6 +1,9 @@
-"""What does Prefect cost? The flow `journey-run`, reporting to a real server, beside the engine called directly.
+"""What does Prefect cost? A flow that sends, reporting to a real server, beside the engine called directly.
 
-    .venv/bin/python -m benchmarks.through_prefect --store postgresql --people 100000 [--way null|batch|single]
+    .venv/bin/python -m benchmarks.through_prefect --store postgresql --people 100000 [--way batch|single] [--whole]
+
+The flow is `journey-lane`: turn, steps, batches, and nothing the engine does not do. `--whole` takes `journey-run`, the
+first of its day, which also counts for people: the funnel of everybody who ever entered, and how yesterday went.
 
 The server is one of its own with SQLite, in a process beside; its CPU counts. Two runs that find nobody warm up both
 processes, as they are after a worker's first minute: one of the journey, and one of its step, with a task and a bar.
@@ -37,7 +40,7 @@ class SwitchedClock(RunningClock):
         return super().now() - self.early
 
 
-def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
+def measure(kind: places.Kind, people: int, way: Way, *, whole: bool = False) -> dict[str, Any]:
     with (
         places.alone(),
         places.copy_of(kind, *places.people(people)) as (url, folder),
@@ -59,12 +62,12 @@ def measure(kind: places.Kind, people: int, way: Way) -> dict[str, Any]:
             server = places.server().get_pid() if kind == "postgresql" else None
             meter = Meter.of(postgresql=server, stub=stub.pid if stub else None, prefect=prefect)
             with meter.watching_memory(), meter.section():
-                call("run_journey", JOURNEY)
+                call("run_journey" if whole else "run_lane", JOURNEY)
             told = meter.told(people, not_ours=["stub"])
         taken = stub.counts()["messages"] if stub else getattr(adapter, "taken", 0)
         check(store, seed.going(people), people=people, taken=taken)
         store.close()
-    return {"what": f"prefect {way.name}", "store": kind, **told, "durability": durability}
+    return {"what": f"prefect {way.name}{' whole' if whole else ''}", "store": kind, **told, "durability": durability}
 
 
 @contextmanager
@@ -73,11 +76,12 @@ def _prefect() -> Iterator[tuple[Any, int]]:
     `recall up` starts it."""
     with tempfile.TemporaryDirectory(prefix="recall-benchmark-prefect-") as home:
         os.environ |= {"DO_NOT_TRACK": "1", "PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "WARNING"}
+        from flows.lane import run_lane
         from flows.run import run_journey
         from flows.session import session
         from flows.step import run_step
 
-        flows = {"run_journey": run_journey, "run_step": run_step}
+        flows = {"run_journey": run_journey, "run_lane": run_lane, "run_step": run_step}
         with own_server(Path(home) / "server") as server:
             server.wait()
             with session(server.url, Path(home)) as opened:
@@ -95,8 +99,9 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10_000)
     parser.add_argument("--way", choices=("null", "batch", "single"), default="batch")
     parser.add_argument("--at-once", type=int, default=256)
+    parser.add_argument("--whole", action="store_true", help="with the tables a run draws for people")
     asked = parser.parse_args()
-    print(json.dumps(measure(asked.store, asked.people, Way(asked.way, at_once=asked.at_once))))
+    print(json.dumps(measure(asked.store, asked.people, Way(asked.way, at_once=asked.at_once), whole=asked.whole)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How does a batch look to Prefect? One task of at most 10,000 people; nobody is ever a task of their own."""
+"""How does a batch look to Prefect? One task of at most 20,000 people; nobody is ever a task of their own."""
 
 from __future__ import annotations
 

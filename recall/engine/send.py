@@ -31,7 +31,7 @@ log = logging.getLogger("recall.engine")
 
 SENDER_SECONDS = 4.0  # a chunk holds at most what the sender takes in this time
 MAX_CHUNK = 1000
-MAX_BATCH = 10_000
+MAX_BATCH = 20_000
 _MOST_WAITS = 60  # of at most a second each: then the batch fails visibly and is tried again later
 
 

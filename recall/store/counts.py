@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, exists, func, select
 
 from journeys.words import Action, Holdout, SendState
 from recall.store import schema
+from recall.store.bulk import is_postgresql
 
 _D, _E, _J, _S, _T, _U = (
     schema.decisions,
@@ -44,20 +47,15 @@ def doubts_by_journey(connection: Connection) -> dict[str, int]:
 
 def count_entered(connection: Connection, journey: str) -> Entered:
     """Enrolments and goals inside the window, apart for treated people and holdout."""
-    rows = connection.execute(
-        select(_E.c.holdout, func.count(), func.count(_E.c.goal_at), func.count().filter(schema.is_active(_E)))
-        .where(_of(journey))
-        .group_by(_E.c.holdout)
-    ).all()
-    treated = [row for row in rows if row.holdout == Holdout.TREATED.value]
-    held_out = [row for row in rows if row.holdout != Holdout.TREATED.value]
-    return Entered(
-        treated=sum(row[1] for row in treated),
-        treated_goals=sum(row[2] for row in treated),
-        held_out=sum(row[1] for row in held_out),
-        held_out_goals=sum(row[2] for row in held_out),
-        active=sum(row[3] for row in rows),
-    )
+    treated, everybody, goals = _is_treated(), func.count(), func.count(_E.c.goal_at)
+    counts = select(
+        everybody.filter(treated).label("treated"),
+        goals.filter(treated).label("treated_goals"),
+        everybody.filter(~treated).label("held_out"),
+        goals.filter(~treated).label("held_out_goals"),
+        everybody.filter(schema.is_active(_E)).label("active"),
+    )  # in groups SQLite would sort a row per person
+    return Entered(**connection.execute(counts.where(_of(journey))).one()._asdict())
 
 
 def count_ends(connection: Connection, journey: str) -> dict[str, int]:
@@ -66,23 +64,52 @@ def count_ends(connection: Connection, journey: str) -> dict[str, int]:
     return {reason: count for reason, count in connection.execute(ends.group_by(_E.c.end_reason))}
 
 
-def count_sends(connection: Connection, journey: str) -> Sequence[Row[tuple[str, str, str, int, int, int, int, int]]]:
-    """(step, channel, state, sends, delivered, opened, clicked, answered), over all versions."""
-    return connection.execute(
-        select(
-            _T.c.name,
-            _S.c.channel,
-            _S.c.state,
-            func.count(),
-            func.count(_S.c.delivered_at),
-            func.count(_S.c.opened_at),
-            func.count(_S.c.clicked_at),
-            func.count(_S.c.answered_at),
-        )
-        .join(_T, and_(_T.c.version_id == _S.c.version_id, _T.c.step_id == _S.c.step_id))
-        .where(_S.c.journey_id == _journey_id(journey))
-        .group_by(_T.c.name, _S.c.channel, _S.c.state)
-    ).all()
+class StepSends(NamedTuple):
+    """Messages of one step in one state, over all versions."""
+
+    step: str
+    channel: str
+    state: str  # journeys.words.SendState
+    sends: int
+    delivered: int
+    opened: int
+    clicked: int
+    answered: int
+
+
+def count_sends(connection: Connection, journey: str) -> list[StepSends]:
+    """Every message of a journey; on SQLite part by part, as it keeps and sorts in memory whatever it groups."""
+    names = {(row.version_id, row.step_id): (row.name, row.channel) for row in connection.execute(select(_T))}
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    end = connection.execute(_LAST_SEND).scalar_one() + 1
+    size = end if is_postgresql(connection) else _PART
+    for begins in range(0, end, size):
+        part = {"journey": journey, "begins": begins, "ends": begins + size}
+        for version_id, step_id, state, *numbers in connection.execute(_SENDS_OF_PART, part):
+            for kind, number in zip(_COUNTED, numbers, strict=True):
+                counts[*names[version_id, step_id], state, kind] += number
+    groups = dict.fromkeys(key[:3] for key in counts)
+    return [StepSends(*group, *(counts[*group, kind] for kind in _COUNTED)) for group in groups]
+
+
+_PART = 50_000  # sends
+_COUNTED = StepSends._fields[3:]
+_LAST_SEND = select(func.coalesce(func.max(_S.c.id), 0))
+_SENDS_OF_PART = (
+    select(
+        _S.c.version_id,
+        _S.c.step_id,
+        _S.c.state,
+        func.count(),
+        func.count(_S.c.delivered_at),
+        func.count(_S.c.opened_at),
+        func.count(_S.c.clicked_at),
+        func.count(_S.c.answered_at),
+    )
+    .where(_S.c.id >= bindparam("begins"), _S.c.id < bindparam("ends"))
+    .where(_S.c.journey_id == select(_J.c.id).where(_J.c.name == bindparam("journey")).scalar_subquery())
+    .group_by(_S.c.version_id, _S.c.step_id, _S.c.state)
+)
 
 
 def count_skips(connection: Connection, journey: str) -> Sequence[Row[tuple[str, str, int]]]:

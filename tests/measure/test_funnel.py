@@ -45,6 +45,18 @@ def test_each_step_tells_who_got_it_and_why_others_did_not(scene: Scene):
     assert "waiting: as planned 3" in found["sms-2 [sms]"]["more"]
 
 
+def test_messages_are_counted_the_same_in_parts_however_small(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    version = scene.publish()
+    for user in ("u1", "u2", "u3"):
+        scene.add_user(user)
+    scene.enrol(version, "u1", "u2", "u3")
+    scene.run()
+    whole = lines(scene)
+    monkeypatch.setattr("recall.store.counts._PART", 1)
+    assert whole["push-1 [push]"]["people"] == 3
+    assert lines(scene) == whole
+
+
 def test_steps_stand_in_the_order_of_the_journey(scene: Scene):
     scene.publish()
     assert list(lines(scene)) == ["entered", "push-1 [push]", "sms-2 [sms]", "call-3 [call]", "came back", "ended"]
