@@ -34,7 +34,8 @@ class Tripwire:
     """Counts calls; what it finds switches everything off. Many processes may share its file."""
 
     def __init__(self, path: Path, *, key: bytes, now: Callable[[], Instant], trip: Callable[[str], object]) -> None:
-        self._key, self._now, self._trip = key[: hashlib.blake2b.MAX_KEY_SIZE], now, trip
+        self._now, self._trip = now, trip
+        self._keyed = hashlib.blake2b(digest_size=8, key=key[: hashlib.blake2b.MAX_KEY_SIZE])  # copied for each text
         self._lock = threading.Lock()
         try:
             self._db = _open_counts(path, now())
@@ -90,7 +91,9 @@ class Tripwire:
         }
 
     def _number(self, text: str) -> int:
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=self._key).digest(), signed=True)
+        hashed = self._keyed.copy()
+        hashed.update(text.encode())
+        return int.from_bytes(hashed.digest(), signed=True)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
