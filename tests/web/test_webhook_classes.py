@@ -27,7 +27,7 @@ from tests.providers.twilio_far import ACCOUNT, SENDER, TOKEN, signed
 from tests.web.conftest import PUBLIC, Door
 
 HOOK_TOKEN = "a-word-of-the-tests"
-UNKNOWN = "f" * 24
+UNKNOWN = "f" * 32
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Twilio:
     def post(self, *refs: str, kind: str = "delivered", account: str = ACCOUNT, token: str = TOKEN) -> Request:
         status = {"delivered": "delivered", "opened": "read"}[kind]
         path = self.door.path(self.door.doors.hook(self.name, refs[0]))
-        sid = f"SM{int(refs[0][:8], 16):032x}"
+        sid = f"SM{int(refs[0][-8:], 16):032x}"
         pairs = [("MessageSid", sid), ("MessageStatus", status), ("AccountSid", account)]
         pairs += [("From", SENDER), ("To", "+8613900000001")]
         return self.sign(Request(path, urlencode(pairs).encode(), {}), token=token)
