@@ -34,10 +34,10 @@ class Ratio:
 
     @property
     def is_met(self) -> bool:
-        if self.value is None:
-            return False
         if self.target == NONE:
             return True
+        if self.value is None:
+            return False
         sign, limit = self.target.split()
         return self.value >= float(limit) if sign == ">=" else self.value <= float(limit)
 
