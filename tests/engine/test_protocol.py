@@ -78,6 +78,22 @@ def test_what_was_not_sent_gives_its_slot_and_money_back(scene: Scene, provider:
     assert (state(scene).s1, state(scene).sms1, state(scene).streak, used) == (None, None, 0, [0, 0])
 
 
+def test_who_waits_behind_the_last_money_gets_it_when_it_comes_back(scene: Scene, provider: Scripted) -> None:
+    version = scene.publish("  - {sms: come-back}", more="budget: {currency: CNY, per_day: '0.10'}")
+    users = [f"u{n}" for n in range(5)]
+    for user in users:
+        scene.add_user(user)
+    scene.enrol(version, *users)
+    provider.answer = refuse(Cause.ADDRESS)
+    scene.run()
+    tried = len(provider.calls)
+    assert 0 < tried < len(users), "the money is for some of them"
+    provider.answer = accept
+    scene.later(15 * MINUTE)
+    scene.run()
+    assert len(provider.calls) - tried == min(tried, len(users) - tried), "in the next slot, not tomorrow"
+
+
 def test_a_slot_is_taken_out_where_it_stands_when_a_later_send_came_between(scene: Scene, provider: Scripted) -> None:
     start(scene)
     provider.answer = lose

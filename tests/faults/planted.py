@@ -225,7 +225,7 @@ MUTANTS = (
     Mutant("money_that_comes_back_stays_unused", _GATE,
            "        for decision in unpaid[:on_their_way]:",
            "        for decision in unpaid[:0]:",
-           _in("tests/faults/test_hammer.py", "nobody_over_the_cap_nothing_over_the_budget_and_all_of_it_used")),
+           _in("tests/engine/test_protocol.py", "who_waits_behind_the_last_money_gets_it_when_it_comes_back")),
     # --- the tripwire, and what waits behind a call ---
     Mutant("calls_are_not_added_up", _TRIPWIRE,
            " on conflict do update set count = count + 1, at = excluded.at",
