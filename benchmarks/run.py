@@ -167,10 +167,13 @@ class Bench:
         ways = [("batch", size.prefect), ("single", size.prefect_single)]
         for way, people in ways if kind == "postgresql" else ways[:1]:
             at = ("--store", kind, "--people", people, "--way", way)
-            runs = {f"direct {way} {kind}": ("engine", *at), f"prefect {way} {kind}": ("through_prefect", *at)}
+            self.each(
+                "prefect",
+                size.fewer_rounds,
+                {f"direct {way} {kind}": ("engine", *at), f"prefect {way} {kind}": ("through_prefect", *at)},
+            )
             if way == "batch":
-                runs[f"prefect whole {kind}"] = ("through_prefect", *at, "--whole")
-            self.each("prefect", size.fewer_rounds, runs)
+                self.each("prefect", 1, {f"prefect whole {kind}": ("through_prefect", *at, "--whole")})
 
     def of_postgresql(self) -> None:
         size = self.size
