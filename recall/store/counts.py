@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, exists, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, exists, func, select
 
 from journeys.words import Action, Holdout, SendState
 from recall.store import schema
@@ -92,26 +92,6 @@ def count_sends(connection: Connection, journey: str) -> list[StepSends]:
     return [StepSends(*group, *(counts[*group, kind] for kind in _COUNTED)) for group in groups]
 
 
-_PART = 50_000  # sends
-_COUNTED = StepSends._fields[3:]
-_LAST_SEND = select(func.coalesce(func.max(_S.c.id), 0))
-_SENDS_OF_PART = (
-    select(
-        _S.c.version_id,
-        _S.c.step_id,
-        _S.c.state,
-        func.count(),
-        func.count(_S.c.delivered_at),
-        func.count(_S.c.opened_at),
-        func.count(_S.c.clicked_at),
-        func.count(_S.c.answered_at),
-    )
-    .where(_S.c.id >= bindparam("begins"), _S.c.id < bindparam("ends"))
-    .where(_S.c.journey_id == select(_J.c.id).where(_J.c.name == bindparam("journey")).scalar_subquery())
-    .group_by(_S.c.version_id, _S.c.step_id, _S.c.state)
-)
-
-
 def count_skips(connection: Connection, journey: str) -> Sequence[Row[tuple[str, str, int]]]:
     """(step, reason, times) of messages left out for good."""
     left_out = (Action.SKIP.value, Action.ELSE.value)
@@ -141,7 +121,7 @@ def count_stage(connection: Connection, journey: str, event: str) -> int:
     return connection.execute(select(func.count()).select_from(_E).where(_of(journey), _is_treated(), did)).scalar_one()
 
 
-def _journey_id(journey: str) -> ColumnElement[int]:
+def _journey_id(journey: str | BindParameter[str]) -> ColumnElement[int]:
     return select(_J.c.id).where(_J.c.name == journey).scalar_subquery()
 
 
@@ -151,3 +131,23 @@ def _of(journey: str) -> ColumnElement[bool]:
 
 def _is_treated() -> ColumnElement[bool]:
     return _E.c.holdout == Holdout.TREATED.value
+
+
+_PART = 50_000  # sends
+_COUNTED = StepSends._fields[3:]
+_LAST_SEND = select(func.coalesce(func.max(_S.c.id), 0))
+_SENDS_OF_PART = (
+    select(
+        _S.c.version_id,
+        _S.c.step_id,
+        _S.c.state,
+        func.count(),
+        func.count(_S.c.delivered_at),
+        func.count(_S.c.opened_at),
+        func.count(_S.c.clicked_at),
+        func.count(_S.c.answered_at),
+    )
+    .where(_S.c.id >= bindparam("begins"), _S.c.id < bindparam("ends"))
+    .where(_S.c.journey_id == _journey_id(bindparam("journey")))
+    .group_by(_S.c.version_id, _S.c.step_id, _S.c.state)
+)
