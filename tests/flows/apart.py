@@ -119,10 +119,19 @@ class Apart(Up):
             phone = f"138{int.from_bytes(user.encode(), 'big') % 10**8:08d}"  # as the scene gives them
             assert [secret for secret in (f"token-{user}", phone) if secret.encode() in kept] == []
 
-    def slots(self) -> int:
-        """How many runs of the journey Prefect thinks are going on."""
-        limit = self.ask("GET", f"/deployments/name/journey-run/{JOURNEY}")["global_concurrency_limit"]
+    def slots(self, deployment: str = f"journey-run/{JOURNEY}") -> int:
+        """How many runs of it Prefect thinks are going on."""
+        limit = self.ask("GET", f"/deployments/name/{deployment}")["global_concurrency_limit"]
         return int(limit["active_slots"])
+
+    @contextmanager
+    def unscheduled(self, deployment: str) -> Iterator[None]:
+        """Without its schedule, whose runs would take the one slot from a run that a test waits for."""
+        found = self.ask("GET", f"/deployments/name/{deployment}")["id"]
+        self.ask("POST", f"/deployments/{found}/pause_deployment")
+        _await(lambda: self.slots(deployment) == 0)
+        yield
+        self.ask("POST", f"/deployments/{found}/resume_deployment")
 
     @contextmanager
     def impatient(self, name: str) -> Iterator[None]:
