@@ -4,9 +4,10 @@ The third guard: it holds when our own code is wrong. So it counts by itself, ap
 own in `var_dir`, and before the call: what dies in the middle was counted. Whose bytes certainly never left is taken
 off afterwards, which happens in trouble only.
 
-One row per message and address, both as numbers of 64 bits under the store's key: nobody can be found in the file. It
-is written by one statement a chunk, during which other threads go on, and has no second index: with random keys, each
-index costs as much again (docs/decisions.md). So a message whose address changed between two calls counts anew.
+One row per call, in the order of the calls. Addresses have no index: with their random keys it would write a page per
+message (docs/decisions.md). A sketch in memory follows the file, whoever writes to it, and only an address that it has
+seen too often is looked up, in the rows of the last hours. Addresses are numbers of 64 bits under the store's key:
+nobody can be found in the file.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from journeys.words import NO_TURN, Cause, Outcome
 from providers.base import Outbound, SendResult
 from recall.clock import DAY, HOUR, Instant
+from recall.engine.sketch import Sketch
 from recall.errors import Misconfigured
 
 TRIPWIRE_FILE = "tripwire.db"
@@ -37,6 +39,7 @@ class Tripwire:
         self._now, self._trip = now, trip
         self._keyed = hashlib.blake2b(digest_size=8, key=key[: hashlib.blake2b.MAX_KEY_SIZE])  # copied for each text
         self._lock = threading.Lock()
+        self._lately: _Lately | None = None
         try:
             self._db = _open_counts(path, now())
         except sqlite3.Error as error:
@@ -47,29 +50,31 @@ class Tripwire:
 
     def before(self, batch: Sequence[Outbound]) -> str:
         """Count these calls; says what is wrong, after tripping, when one must not be made ("" when all may)."""
-        numbers = self._numbers(batch)
-        now = self._now()
-        given = {"batch": json.dumps(numbers), "now": now, "since": now - HOUR}
-        with self._writing() as db:
-            db.execute(_COUNT, given)
-            why = self._too_often(batch, list(numbers), given)
-            if why:
-                db.rollback()  # these calls are not made
+        addresses = {message.ref: self._address_of(message) for message in batch}
+        if len(addresses) < len(batch):
+            why = "one message stands twice in what would be called at once"
+        else:
+            why = self._count(addresses)
         if why:
             self._trip(f"tripwire: {why}")
         return why
 
-    def _too_often(self, batch: Sequence[Outbound], refs: Sequence[int], given: dict[str, object]) -> str:
-        if len(refs) < len(batch):
-            return "one message stands twice in what would be called at once"
-        found = self._db.execute(_TOO_OFTEN, given).fetchone()
-        if found is None:
-            return ""
-        number, calls, messages = found
-        ref = batch[refs.index(number)].ref
-        if calls > CALLS_PER_REF:
-            return f"message {ref} was called {calls - 1} times"
-        return f"message {ref} would be number {messages} to one address within an hour"
+    def _count(self, addresses: Mapping[str, int]) -> str:
+        """Count for good, unless something is wrong; a failure leaves nothing half counted, in the file or here."""
+        now = self._now()
+        with self._writing() as db:
+            lately, self._lately = self._lately, None
+            if lately is None or not lately.reaches(now - HOUR):
+                lately = _Lately(db, now - HOUR)
+            batch = json.dumps(addresses)
+            db.execute(_COUNT, (now, batch))
+            why = _called_too_often(db, batch) or lately.messaged_too_often(db, addresses, now - HOUR)
+            if why:
+                db.rollback()  # these calls are not made
+                return why
+            db.execute("commit")
+            self._lately = lately
+        return ""
 
     def after(self, batch: Sequence[Outbound], results: Iterable[SendResult]) -> None:
         """Take off whose bytes never left: they found no connection, or their turn never came.
@@ -79,33 +84,61 @@ class Tripwire:
         unsent = [r for r in results if r.outcome is Outcome.NOT_SENT]
         stayed = {r.ref for r in unsent if r.cause is Cause.CONNECT or r.code == NO_TURN}
         if stayed:
-            given = {"batch": json.dumps(self._numbers([message for message in batch if message.ref in stayed]))}
+            refs = json.dumps([message.ref for message in batch if message.ref in stayed])
             with self._writing() as db:
-                db.execute(_UNCOUNT, given)
+                db.execute(_UNCOUNT, (refs,))
+                db.execute("commit")
 
-    def _numbers(self, batch: Sequence[Outbound]) -> dict[int, int]:
-        """By the number of a message that of its address; of the user where the channel has no address."""
-        return {
-            self._number(message.ref): self._number(f"{message.address.kind}:{message.address.value or message.user}")
-            for message in batch
-        }
-
-    def _number(self, text: str) -> int:
+    def _address_of(self, message: Outbound) -> int:
+        """The number of its address; of the user where the channel has no address."""
         hashed = self._keyed.copy()
-        hashed.update(text.encode())
+        hashed.update(f"{message.address.kind}:{message.address.value or message.user}".encode())
         return int.from_bytes(hashed.digest(), signed=True)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction of the one connection; whatever fails in it leaves the next one its own."""
+        """One transaction of the one connection; what is not committed in it is undone."""
         with self._lock:
             try:
                 self._db.execute("begin immediate")
                 yield self._db
-                if self._db.in_transaction:
-                    self._db.execute("commit")
             finally:
                 self._db.rollback()
+
+
+class _Lately:
+    """To whom calls went since `since`, as far as the file was read."""
+
+    def __init__(self, db: sqlite3.Connection, since: Instant) -> None:
+        self._since = since
+        self._before = self._read = int(db.execute(_LAST_BEFORE, (since,)).fetchone()[0])
+        self._sketch = Sketch(limit=REFS_PER_ADDRESS_AND_HOUR)
+
+    def reaches(self, since: Instant) -> bool:
+        """Back to there, and not so far beyond that many would be looked up for nothing."""
+        return self._since <= since <= self._since + HOUR
+
+    def messaged_too_often(self, db: sqlite3.Connection, addresses: Mapping[str, int], since: Instant) -> str:
+        """Read on, past these calls; says which message is one too many to its address ("" for none)."""
+        suspects = self._sketch.add(self._unread(db)).intersection(addresses.values())
+        if not suspects:
+            return ""
+        found = db.execute(_MESSAGED, (self._before, since, json.dumps(list(suspects)))).fetchone()
+        if found is None:
+            return ""
+        address, messages = found
+        ref = next(ref for ref, number in addresses.items() if number == address)
+        return f"message {ref} would be number {messages} to one address within an hour"
+
+    def _unread(self, db: sqlite3.Connection) -> Iterator[int]:
+        for number, address in db.execute("select id, address from calls where id > ? order by id", (self._read,)):
+            self._read = number
+            yield address
+
+
+def _called_too_often(db: sqlite3.Connection, batch: str) -> str:
+    found = db.execute(_CALLED, (batch,)).fetchone()
+    return "" if found is None else f"message {found[0]} was called {found[1] - 1} times"
 
 
 def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
@@ -123,33 +156,40 @@ def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
 
 def _prepare(opened: sqlite3.Connection, now: Instant) -> None:
     """Settings and tables; what is too old to count goes, while nobody waits."""
-    for pragma in ("journal_mode=wal", "synchronous=normal", "wal_autocheckpoint=20000", "cache_size=-32000"):
-        opened.execute(f"pragma {pragma}")  # random keys touch many pages: the log grows before it is written back
+    for pragma in ("journal_mode=wal", "synchronous=normal"):
+        opened.execute(f"pragma {pragma}")
     opened.execute("begin immediate")
     if opened.execute("pragma user_version").fetchone()[0] < _LAYOUT:
         for statement in _TABLES:
             opened.execute(statement)
-    opened.execute("delete from calls where at < ?", (now - _CALLS_KEPT,))
+    opened.execute(_FORGET, (now - _CALLS_KEPT,))
     opened.execute("commit")
 
 
-_LAYOUT = 2
+_LAYOUT = 3
 _TABLES = (
     "drop table if exists calls",
     "drop table if exists gone",
-    "create table calls (address integer, ref integer, count integer not null, at integer not null,"
-    " primary key (address, ref)) without rowid",
+    # Autoincrement: no number is given twice, so who read up to one has missed nothing.
+    "create table calls (id integer primary key autoincrement, at integer not null, ref text not null,"
+    " address integer not null)",
+    "create index calls_by_ref on calls (ref)",
     f"pragma user_version = {_LAYOUT}",
 )
-# The batch is a JSON object: {number of the message: number of its address, …}
-_REF, _EACH = "cast(b.key as integer)", "json_each(:batch) as b"
-_COUNT = (
-    f"insert into calls (address, ref, count, at) select b.value, {_REF}, 1, :now from {_EACH} where true"
-    " on conflict do update set count = count + 1, at = excluded.at"
+# Both walk from one end of the file and stop at the first row on the other side.
+_LAST_BEFORE = "select coalesce((select id from calls where at <= ? order by id desc limit 1), 0)"
+_FORGET = "delete from calls where id < coalesce((select id from calls where at >= ? order by id limit 1), 1 << 62)"
+_COUNT = "insert into calls (at, ref, address) select ?, key, value from json_each(?)"
+_CALLED = (
+    "select b.key, (select count(*) from calls where ref = b.key) as called from json_each(?) as b"
+    f" where called > {CALLS_PER_REF} limit 1"
 )
-_CALLS, _MESSAGES = f"max(calls.count * (calls.ref = {_REF}))", "sum(calls.at > :since and calls.count > 0)"
-_TOO_OFTEN = (
-    f"select {_REF}, {_CALLS}, {_MESSAGES} from {_EACH} cross join calls on calls.address = b.value"
-    f" group by b.key having {_CALLS} > {CALLS_PER_REF} or {_MESSAGES} > {REFS_PER_ADDRESS_AND_HOUR} limit 1"
+_MESSAGED = (
+    "select address, count(distinct ref) as messages from calls"
+    " where id > ? and at > ? and address in (select value from json_each(?))"
+    f" group by address having messages > {REFS_PER_ADDRESS_AND_HOUR} limit 1"
 )
-_UNCOUNT = f"update calls set count = count - 1 from {_EACH} where calls.address = b.value and calls.ref = {_REF}"
+_UNCOUNT = (
+    "delete from calls where id in"
+    " (select max(calls.id) from json_each(?) as b cross join calls on calls.ref = b.value group by b.value)"
+)

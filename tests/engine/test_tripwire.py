@@ -1,0 +1,200 @@
+"""Does the tripwire count what a slow list counts, whichever process calls, whatever the clock does, whatever fails?"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from journeys.words import AddressKind, Cause, Channel, Outcome
+from providers.base import Address, Content, Outbound, SendResult
+from recall.clock import DAY, HOUR, MINUTE, Instant
+from recall.engine.tripwire import CALLS_PER_REF, REFS_PER_ADDRESS_AND_HOUR, Tripwire
+
+REFS = st.sampled_from([f"{number:032x}" for number in range(12)])
+
+
+def message(ref: str, phone: str = "1") -> Outbound:
+    return Outbound(ref, Channel.SMS, "u1", Address(AddressKind.PHONE, phone), Content("hello"), "", 0)
+
+
+@dataclass
+class Book:
+    """Every call there was, read from the first to the last each time."""
+
+    calls: list[tuple[Instant, str, str]] = field(default_factory=list)
+
+    def before(self, batch: Sequence[Outbound], *, now: Instant) -> str:
+        made = [*self.calls, *((now, each.ref, each.address.value) for each in batch)]
+        called = Counter(ref for _, ref, _ in made)
+        lately = {(address, ref) for at, ref, address in made if at > now - HOUR}
+        messaged = Counter(address for address, _ in lately)
+        if any(called[each.ref] > CALLS_PER_REF for each in batch):
+            return "called"
+        if any(messaged[each.address.value] > REFS_PER_ADDRESS_AND_HOUR for each in batch):
+            return "number"
+        self.calls = made
+        return ""
+
+    def stayed(self, batch: Sequence[Outbound]) -> None:
+        for each in batch:
+            calls = [call for call in self.calls if call[1] == each.ref]
+            if calls:
+                self.calls.reverse()
+                self.calls.remove(calls[-1])
+                self.calls.reverse()
+
+
+class Processes(RuleBasedStateMachine):
+    """Three processes with one file; each is started again now and then."""
+
+    folder: Path
+
+    @initialize()
+    def begin(self) -> None:
+        self.now, self.book, self.tripped = 40 * DAY, Book(), list[str]()
+        for path in self.folder.glob("tripwire.db*"):
+            path.unlink()
+        self.processes = [self.process() for _ in range(3)]
+
+    def process(self) -> Tripwire:
+        return Tripwire(self.folder / "tripwire.db", key=b"key", now=lambda: self.now, trip=self.tripped.append)
+
+    @rule(who=st.integers(0, 2), calls=st.dictionaries(REFS, st.sampled_from("123"), min_size=1, max_size=6))
+    def call(self, who: int, calls: dict[str, str]) -> None:
+        batch = [message(ref, phone) for ref, phone in calls.items()]
+        why, said = self.book.before(batch, now=self.now), self.processes[who].before(batch)
+        assert bool(said) == bool(why), (why, said)
+        assert why in said
+
+    @rule(who=st.integers(0, 2), refs=st.sets(REFS, min_size=1, max_size=6))
+    def stay(self, who: int, refs: set[str]) -> None:
+        batch = [message(ref) for ref in sorted(refs)]
+        self.processes[who].after(batch, [SendResult(ref, Outcome.NOT_SENT, Cause.CONNECT) for ref in refs])
+        self.book.stayed(batch)
+
+    @rule(time=st.sampled_from([1, MINUTE, 25 * MINUTE, HOUR - 1, HOUR, 3 * HOUR, DAY]))
+    def wait(self, time: int) -> None:
+        self.now += time
+
+    @rule(who=st.integers(0, 2))
+    def start_again(self, who: int) -> None:
+        self.processes[who].close()
+        self.processes[who] = self.process()
+
+    def teardown(self) -> None:
+        for each in self.processes:
+            each.close()
+
+
+def test_processes_with_one_file_count_as_one_slow_list(tmp_path: Path) -> None:
+    case = type("InAFolder", (Processes,), {"folder": tmp_path}).TestCase  # type: ignore[attr-defined]
+    case.settings = settings(
+        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    case().runTest()
+
+
+# --- what the list does not show ------------------------------------------------------------------------------------
+
+
+class Hand:
+    def __init__(self) -> None:
+        self.now, self.tripped = 40 * DAY, list[str]()
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def start(hand: Hand, tmp_path: Path) -> Iterator[Callable[[], Tripwire]]:
+    started: list[Tripwire] = []
+
+    def start() -> Tripwire:
+        path = tmp_path / "tripwire.db"
+        started.append(Tripwire(path, key=b"key", now=lambda: hand.now, trip=hand.tripped.append))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def test_after_the_clock_went_back_what_was_out_of_sight_counts_again(
+    start: Callable[[], Tripwire], hand: Hand
+) -> None:
+    wire = start()
+    for ref in "ab":
+        wire.before([message(ref)])
+    hand.now += 3 * HOUR
+    assert wire.before([message("c")]) == ""
+    hand.now -= 3 * HOUR
+    assert "number 4" in wire.before([message("d")])
+
+
+def test_what_is_older_than_an_hour_no_longer_counts_though_the_sketch_has_seen_it(
+    start: Callable[[], Tripwire], hand: Hand
+) -> None:
+    start().before([message("a")])
+    hand.now += 30 * MINUTE
+    wire = start()
+    for ref, later in (("b", 10 * MINUTE), ("c", 21 * MINUTE), ("d", 0)):
+        assert wire.before([message(ref)]) == ""
+        hand.now += later
+    assert "number 4" in wire.before([message("e")])
+
+
+def test_addresses_that_share_their_counters_do_not_trip(
+    start: Callable[[], Tripwire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tripwire, "_address_of", lambda self, message: int(message.address.value) << 22)
+    wire = start()
+    for ref in "abcdefgh":
+        assert wire.before([message(ref, phone=str(ord(ref) % 4))]) == ""
+    for ref in "ijkl":
+        assert wire.before([message(ref, phone=str(ord(ref) % 4))]) == ""
+    assert "number 4" in wire.before([message("m", phone="1")])
+
+
+def test_calls_that_could_not_be_counted_are_not_half_counted(start: Callable[[], Tripwire], tmp_path: Path) -> None:
+    wire = start()
+    wire.before([message("a")])
+    with sqlite3.connect(tmp_path / "tripwire.db") as other:
+        other.execute("create trigger full before insert on calls begin select raise(abort, 'full'); end")
+    for _ in range(5):
+        with pytest.raises(sqlite3.Error, match="full"):
+            wire.before([message("b")])
+    with sqlite3.connect(tmp_path / "tripwire.db") as other:
+        other.execute("drop trigger full")
+    assert wire.before([message("b"), message("c")]) == ""
+    assert "number 4" in wire.before([message("d")])
+
+
+def test_a_number_is_not_given_twice_so_that_nobody_misses_a_call(start: Callable[[], Tripwire]) -> None:
+    """The last row goes, and another process writes the next one, after both had read up to it."""
+    mine, theirs = start(), start()
+    mine.before([message("a")])
+    theirs.before([message("b")])
+    mine.before([message("c")])
+    mine.after([message("c")], [SendResult("c", Outcome.NOT_SENT, Cause.CONNECT)])
+    theirs.before([message("d")])
+    assert "number 4" in mine.before([message("e")])
+
+
+def test_what_is_too_old_goes_and_the_rest_stays(start: Callable[[], Tripwire], hand: Hand, tmp_path: Path) -> None:
+    wire = start()
+    for ref in "abc":
+        wire.before([message(ref, phone=ref)])
+        hand.now += 12 * DAY
+    start()
+    with sqlite3.connect(tmp_path / "tripwire.db") as kept:
+        assert kept.execute("select ref from calls order by id").fetchall() == [("b",), ("c",)]
