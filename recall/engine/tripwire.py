@@ -61,20 +61,18 @@ class Tripwire:
 
     def _count(self, addresses: Mapping[str, int]) -> str:
         """Count for good, unless something is wrong; a failure leaves nothing half counted, in the file or here."""
-        now = self._now()
         with self._writing() as db:
+            now = self._now()  # in here, so that times lie in the order of the rows
             lately, self._lately = self._lately, None
             if lately is None or not lately.reaches(now - HOUR):
                 lately = _Lately(db, now - HOUR)
             batch = json.dumps(addresses)
             db.execute(_COUNT, (now, batch))
             why = _called_too_often(db, batch) or lately.messaged_too_often(db, addresses, now - HOUR)
-            if why:
-                db.rollback()  # these calls are not made
-                return why
-            db.execute("commit")
-            self._lately = lately
-        return ""
+            if not why:  # else these calls are not made
+                db.execute("commit")
+                self._lately = lately
+        return why
 
     def after(self, batch: Sequence[Outbound], results: Iterable[SendResult]) -> None:
         """Take off whose bytes never left: they found no connection, or their turn never came.
