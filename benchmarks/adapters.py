@@ -80,10 +80,9 @@ class Batched(_OverHttp):
         self.size = size
         self.caps = Capabilities(max_batch=size)
 
-    async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
+    def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
         groups = [batch[start : start + self.size] for start in range(0, len(batch), self.size)]
-        async for result in send_groups(groups, self._post, at_once=self.at_once, pulse=self.wire.pulse):
-            yield result
+        return send_groups(groups, self._post, at_once=self.at_once, pulse=self.wire.pulse)
 
     async def _post(self, group: Sequence[Outbound], tell: Tell) -> None:
         body = orjson.dumps([_fields(message) for message in group])
@@ -95,9 +94,8 @@ class Batched(_OverHttp):
 class Single(_OverHttp):
     """One request per message, as for SMS and voice."""
 
-    async def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
-        async for result in send_each(batch, self._post, at_once=self.at_once, pulse=self.wire.pulse):
-            yield result
+    def send(self, batch: Sequence[Outbound]) -> AsyncIterator[SendResult]:
+        return send_each(batch, self._post, at_once=self.at_once, pulse=self.wire.pulse)
 
     async def _post(self, message: Outbound) -> SendResult:
         body = orjson.dumps(_fields(message))

@@ -154,7 +154,7 @@ def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
 
 def _prepare(opened: sqlite3.Connection, now: Instant) -> None:
     """Settings and tables; what is too old to count goes, while nobody waits."""
-    for pragma in ("journal_mode=wal", "synchronous=normal"):
+    for pragma in ("journal_mode=wal", "synchronous=normal", "temp_store=memory"):
         opened.execute(f"pragma {pragma}")
     opened.execute("begin immediate")
     if opened.execute("pragma user_version").fetchone()[0] < _LAYOUT:
