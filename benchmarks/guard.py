@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,13 +68,27 @@ class PostgresqlWork:
             "select coalesce(sum(coalesce(heap_blks_hit, 0) + coalesce(heap_blks_read, 0) + coalesce(idx_blks_hit, 0)"
             " + coalesce(idx_blks_read, 0)), 0) from pg_statio_user_tables"
         )
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            _await_the_end_of_others(connection)
             found = connection.execute(query).fetchone()
         return int(found[0]) if found else 0
 
     def done(self, store: Store) -> int:
         store.close()
         return self._pages() - self._before
+
+
+def _await_the_end_of_others(connection: psycopg.Connection[Any]) -> None:
+    """A session goes on for a moment after it was closed, and tells what it touched just before it is gone."""
+    query = (
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        " and backend_type = 'client backend'"
+    )
+    for _ in range(1_000):
+        if connection.execute(query).fetchone() == (0,):
+            return
+        time.sleep(0.02)
+    raise AssertionError("a session of the guard's own database does not end")
 
 
 Work = SqliteWork | PostgresqlWork

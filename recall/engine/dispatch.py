@@ -97,11 +97,11 @@ def _why_not(wire: Tripwire, batch: Sequence[Outbound]) -> ChannelDown | None:
 
 
 def _count_gone(wire: Tripwire, batch: Sequence[Outbound], results: Sequence[SendResult]) -> None:
-    """Nothing fallible stands between an answer and its record: a count may be missing, an answer never."""
+    """Nothing fallible stands between an answer and its record: a count may be too high, an answer never missing."""
     try:
         wire.after(batch, results)
     except sqlite3.Error as error:
-        log.error("the tripwire's file cannot be written (%s); %s messages are not counted", error, len(batch))
+        log.error("the tripwire's file cannot be written (%s); calls that never left stay counted", error)
 
 
 async def _call(provider: Provider, batch: Sequence[Outbound], may_begin: Callable[[], bool]) -> Called:

@@ -1,14 +1,14 @@
 """Which of very many numbers may have come more often than a limit? In constant memory; never told too rarely.
 
 A count-min sketch with conservative update (Cormode and Muthukrishnan 2005; Estan and Varghese 2002): two rows of
-counters, each number has one in each, and the lower of both is at least how often it came.
+counters, each number has one in each, and the lower of both is at least how often it came, or the limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-_BITS = 22  # 8 MiB for both rows; a million numbers that came once each bring up about one in a million for nothing
+_BITS = 23  # 16 MiB for both rows: of eight million numbers that came once, about one in a million is told for nothing
 _MASK = (1 << _BITS) - 1
 
 

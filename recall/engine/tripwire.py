@@ -6,8 +6,8 @@ off afterwards, which happens in trouble only.
 
 One row per call, in the order of the calls. Addresses have no index: with their random keys it would write a page per
 message (docs/decisions.md). A sketch in memory follows the file, whoever writes to it, and only an address that it has
-seen too often is looked up, in the rows of the last hours. Addresses are numbers of 64 bits under the store's key:
-nobody can be found in the file.
+seen too often is looked up, in the rows of the last hours. What is taken off stays in the sketch, and costs a look at
+most. Addresses are numbers of 64 bits under the store's key: nobody can be found in the file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import hashlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from journeys.words import NO_TURN, Cause, Outcome
 from providers.base import Outbound, SendResult
-from recall.clock import DAY, HOUR, Instant
+from recall.clock import DAY, HOUR, Instant, elapsed_seconds
 from recall.engine.sketch import Sketch
 from recall.errors import Misconfigured
 
@@ -30,6 +31,7 @@ TRIPWIRE_FILE = "tripwire.db"
 CALLS_PER_REF = 6
 REFS_PER_ADDRESS_AND_HOUR = 3
 _CALLS_KEPT = 30 * DAY  # no message is called again so long after
+_LOCK_SECONDS = 30.0  # others hold the file for milliseconds
 
 
 class Tripwire:
@@ -61,18 +63,25 @@ class Tripwire:
 
     def _count(self, addresses: Mapping[str, int]) -> str:
         """Count for good, unless something is wrong; a failure leaves nothing half counted, in the file or here."""
-        with self._writing() as db:
-            now = self._now()  # in here, so that times lie in the order of the rows
-            lately, self._lately = self._lately, None
-            if lately is None or not lately.reaches(now - HOUR):
-                lately = _Lately(db, now - HOUR)
-            batch = json.dumps(addresses)
-            db.execute(_COUNT, (now, batch))
-            why = _called_too_often(db, batch) or lately.messaged_too_often(db, addresses, now - HOUR)
-            if not why:  # else these calls are not made
-                db.execute("commit")
-                self._lately = lately
-        return why
+        with self._lock:
+            lately, self._lately = self._caught_up(), None
+            with self._writing() as db:
+                now = self._now()  # in here, so that times lie in the order of the rows
+                batch = json.dumps(addresses)
+                db.execute(_COUNT, {"batch": batch, "now": now})
+                why = _called_too_often(db, batch) or lately.messaged_too_often(db, addresses, now - HOUR)
+                if not why:  # else these calls are not made
+                    db.execute("commit")
+                    self._lately = lately
+            return why
+
+    def _caught_up(self) -> _Lately:
+        """What this process knows of the last hour; reading the file keeps nobody from writing to it."""
+        lately, since = self._lately, self._now() - HOUR
+        if lately is None or not lately.reaches(since):
+            lately = _Lately(self._db, since)
+        lately.read_on(self._db)
+        return lately
 
     def after(self, batch: Sequence[Outbound], results: Iterable[SendResult]) -> None:
         """Take off whose bytes never left: they found no connection, or their turn never came.
@@ -82,9 +91,9 @@ class Tripwire:
         unsent = [r for r in results if r.outcome is Outcome.NOT_SENT]
         stayed = {r.ref for r in unsent if r.cause is Cause.CONNECT or r.code == NO_TURN}
         if stayed:
-            refs = json.dumps([message.ref for message in batch if message.ref in stayed])
-            with self._writing() as db:
-                db.execute(_UNCOUNT, (refs,))
+            mine = json.dumps({message.ref: self._address_of(message) for message in batch if message.ref in stayed})
+            with self._lock, self._writing() as db:
+                db.execute(_UNCOUNT, (mine,))
                 db.execute("commit")
 
     def _address_of(self, message: Outbound) -> int:
@@ -96,12 +105,11 @@ class Tripwire:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction of the one connection; what is not committed in it is undone."""
-        with self._lock:
-            try:
-                self._db.execute("begin immediate")
-                yield self._db
-            finally:
-                self._db.rollback()
+        try:
+            self._db.execute("begin immediate")
+            yield self._db
+        finally:
+            self._db.rollback()
 
 
 class _Lately:
@@ -116,9 +124,13 @@ class _Lately:
         """Back to there, and not so far beyond that many would be looked up for nothing."""
         return self._since <= since <= self._since + HOUR
 
+    def read_on(self, db: sqlite3.Connection) -> set[int]:
+        """To the end of the file; returns addresses which may have too many, of those in what was read."""
+        return self._sketch.add(self._unread(db))
+
     def messaged_too_often(self, db: sqlite3.Connection, addresses: Mapping[str, int], since: Instant) -> str:
         """Read on, past these calls; says which message is one too many to its address ("" for none)."""
-        suspects = self._sketch.add(self._unread(db)).intersection(addresses.values())
+        suspects = self.read_on(db).intersection(addresses.values())
         if not suspects:
             return ""
         found = db.execute(_MESSAGED, (self._before, since, json.dumps(list(suspects)))).fetchone()
@@ -143,7 +155,7 @@ def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
     """The tripwire's own file, made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    opened = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    opened = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(opened, now)
     except BaseException:
@@ -153,8 +165,9 @@ def _open_counts(path: Path, now: Instant) -> sqlite3.Connection:
 
 
 def _prepare(opened: sqlite3.Connection, now: Instant) -> None:
-    """Settings and tables; what is too old to count goes, while nobody waits."""
-    for pragma in ("journal_mode=wal", "synchronous=normal", "temp_store=memory"):
+    """Settings and tables; what is too old to count goes."""
+    _keep_journal(opened)
+    for pragma in ("synchronous=normal", "temp_store=memory"):
         opened.execute(f"pragma {pragma}")
     opened.execute("begin immediate")
     if opened.execute("pragma user_version").fetchone()[0] < _LAYOUT:
@@ -164,20 +177,38 @@ def _prepare(opened: sqlite3.Connection, now: Instant) -> None:
     opened.execute("commit")
 
 
+def _keep_journal(opened: sqlite3.Connection) -> None:
+    """Write ahead; SQLite does not wait for another process that makes the same new file, so we do."""
+    until = elapsed_seconds() + _LOCK_SECONDS
+    while True:
+        try:
+            opened.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or elapsed_seconds() > until:
+                raise
+            time.sleep(0.01)
+
+
 _LAYOUT = 3
 _TABLES = (
     "drop table if exists calls",
     "drop table if exists gone",
-    # Autoincrement: no number is given twice, so who read up to one has missed nothing.
-    "create table calls (id integer primary key autoincrement, at integer not null, ref text not null,"
-    " address integer not null)",
+    # Autoincrement: no number is given twice, so who read up to one has missed nothing. `latest` is the latest time of
+    # this row and all before it: it never goes back, though a clock may.
+    "create table calls (id integer primary key autoincrement, at integer not null, latest integer not null,"
+    " ref text not null, address integer not null)",
     "create index calls_by_ref on calls (ref)",
     f"pragma user_version = {_LAYOUT}",
 )
 # Both walk from one end of the file and stop at the first row on the other side.
-_LAST_BEFORE = "select coalesce((select id from calls where at <= ? order by id desc limit 1), 0)"
-_FORGET = "delete from calls where id < coalesce((select id from calls where at >= ? order by id limit 1), 1 << 62)"
-_COUNT = "insert into calls (at, ref, address) select ?, key, value from json_each(?)"
+_LAST_BEFORE = "select coalesce((select id from calls where latest <= ? order by id desc limit 1), 0)"
+_FORGET = "delete from calls where id < coalesce((select id from calls where latest >= ? order by id limit 1), 1 << 62)"
+_COUNT = (
+    "insert into calls (at, latest, ref, address)"
+    " select :now, max(:now, coalesce((select latest from calls order by id desc limit 1), 0)), key, value"
+    " from json_each(:batch)"
+)
 _CALLED = (
     "select b.key, (select count(*) from calls where ref = b.key) as called from json_each(?) as b"
     f" where called > {CALLS_PER_REF} limit 1"
@@ -189,5 +220,6 @@ _MESSAGED = (
 )
 _UNCOUNT = (
     "delete from calls where id in"
-    " (select max(calls.id) from json_each(?) as b cross join calls on calls.ref = b.value group by b.value)"
+    " (select max(calls.id) from json_each(?) as b cross join calls on calls.ref = b.key and calls.address = b.value"
+    " group by b.key)"
 )
