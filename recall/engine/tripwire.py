@@ -185,7 +185,7 @@ def _keep_journal(opened: sqlite3.Connection) -> None:
             opened.execute("pragma journal_mode=wal")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or elapsed_seconds() > until:
+            if "locked" not in str(error) or elapsed_seconds() > until:
                 raise
             time.sleep(0.01)
 
