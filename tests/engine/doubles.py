@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from journeys.words import Cause, Outcome
+from journeys.words import AddressKind, Cause, Channel, Outcome
 from providers.base import (
+    Address,
     Capabilities,
+    Content,
     InDoubt,
     Lookup,
     Outbound,
@@ -77,3 +79,8 @@ class Scripted:
 
     async def close(self) -> None:
         return None
+
+
+def message(ref: str, phone: str = "+8613800000001") -> Outbound:
+    """A short SMS."""
+    return Outbound(ref, Channel.SMS, "u1", Address(AddressKind.PHONE, phone), Content("hello"), "", 0)

@@ -14,16 +14,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from journeys.words import AddressKind, Cause, Channel, Outcome
-from providers.base import Address, Content, Outbound, SendResult
+from journeys.words import Cause, Outcome
+from providers.base import Outbound, SendResult
 from recall.clock import DAY, HOUR, MINUTE, Instant
+from recall.engine import tripwire
 from recall.engine.tripwire import CALLS_PER_REF, REFS_PER_ADDRESS_AND_HOUR, Tripwire
+from recall.errors import Misconfigured
+from tests.engine.doubles import message
 
 REFS = st.sampled_from([f"{number:032x}" for number in range(12)])
-
-
-def message(ref: str, phone: str = "1") -> Outbound:
-    return Outbound(ref, Channel.SMS, "u1", Address(AddressKind.PHONE, phone), Content("hello"), "", 0)
 
 
 @dataclass
@@ -252,3 +251,102 @@ def test_what_is_too_old_goes_and_the_rest_stays(start: Callable[[], Tripwire], 
     start()
     with sqlite3.connect(tmp_path / "tripwire.db") as kept:
         assert kept.execute("select ref from calls order by id").fetchall() == [("b",), ("c",)]
+
+
+# --- one process, call by call ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wire(hand: Hand, tmp_path: Path) -> Iterator[Tripwire]:
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    yield wire
+    wire.close()
+
+
+def went(ref: str) -> SendResult:
+    return SendResult(ref, Outcome.ACCEPTED)
+
+
+def test_a_seventh_call_of_one_message_trips(wire: Tripwire, hand: Hand) -> None:
+    for _ in range(6):
+        assert wire.before([message("a")]) == ""
+        hand.now += HOUR
+    assert "called 6 times" in wire.before([message("a")])
+    assert len(hand.tripped) == 1
+
+
+def test_a_fourth_message_to_one_address_within_an_hour_trips(wire: Tripwire, hand: Hand) -> None:
+    for ref in "abc":
+        assert wire.before([message(ref)]) == ""
+        wire.after([message(ref)], [went(ref)])
+    assert wire.before([message("d", phone="+8613800000002")]) == ""
+    assert "number 4" in wire.before([message("e")])
+    assert "+86" not in hand.tripped[0]
+    hand.now += HOUR + 1
+    assert wire.before([message("e")]) == ""
+
+
+def test_a_crowd_of_messages_to_one_address_trips_within_one_chunk_too(wire: Tripwire, hand: Hand) -> None:
+    assert "number 9" in wire.before([message(ref) for ref in "abcdefghi"])
+    assert "twice" in wire.before([message("x"), message("x")])
+    assert wire.before([message(ref) for ref in "abc"]) == "", "calls that were not made do not count"
+
+
+def test_what_died_in_the_middle_of_a_call_was_counted(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
+    for ref in "abc":
+        wire.before([message(ref)])
+    another = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    assert "number 4" in another.before([message("d")])
+    another.close()
+
+
+def test_counts_of_an_older_version_are_begun_anew(hand: Hand, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "tripwire.db") as old:
+        old.execute("create table calls (ref text primary key, count integer not null, at integer not null)")
+        old.execute("create table gone (address text, ref text, at integer, primary key (address, ref))")
+    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    assert wire.before([message("a")]) == ""
+    wire.close()
+
+
+def test_a_failure_while_it_is_opened_locks_nobody_out(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tripwire, "_TABLES", ("create table nonsense",))
+    with pytest.raises(Misconfigured, match="cannot be opened"):
+        Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    with sqlite3.connect(tmp_path / "tripwire.db", timeout=0) as other:
+        other.execute("begin immediate")
+
+
+def test_what_is_too_old_to_count_is_forgotten(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
+    wire.before([message("a")])
+    hand.now += 31 * DAY
+    another = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
+    another.close()
+    with sqlite3.connect(tmp_path / "tripwire.db") as kept:
+        assert kept.execute("select count(*) from calls").fetchone() == (0,)
+
+
+def test_what_never_left_does_not_count_to_the_address(wire: Tripwire) -> None:
+    for ref in "abcde":
+        assert wire.before([message(ref)]) == ""
+        wire.after([message(ref)], [SendResult(ref, Outcome.NOT_SENT, Cause.CONNECT)])
+
+
+def test_what_never_left_is_no_call(wire: Tripwire, hand: Hand) -> None:
+    for _ in range(20):
+        assert wire.before([message("a")]) == ""
+        wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.CONNECT)])
+    for _ in range(6):  # counted from here on, as if nothing had been
+        assert wire.before([message("a")]) == ""
+        wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.THROTTLED)])
+        hand.now += HOUR
+    assert "called 6 times" in wire.before([message("a")])
+
+
+def test_the_tripwire_keeps_no_address(wire: Tripwire, tmp_path: Path) -> None:
+    wire.before([message("a")])
+    wire.after([message("a")], [went("a")])
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("tripwire.db*"))
+    assert b"13800000001" not in kept

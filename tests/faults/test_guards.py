@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from journeys.words import NO_TURN, AddressKind, Cause, Channel, Outcome
+from journeys.words import NO_TURN, Cause, Outcome
 from providers.accepted import accept as accepted
 from providers.accepted import to_line
-from providers.base import Address, Content, Outbound, SendResult
+from providers.base import SendResult
 from recall.clock import DAY, HOUR, MINUTE, SECOND
-from recall.engine import tripwire
 from recall.engine.dispatch import Dispatcher
 from recall.engine.guards import MARK_FILE, Marker
 from recall.engine.spool import replay as replay_spool
@@ -32,7 +30,7 @@ from recall.store.guards import store_epoch
 from recall.store.ledger import Answer
 from tests.cli.conftest import recall as recall
 from tests.engine.conftest import Scene
-from tests.engine.doubles import Scripted, accept, refuse, throttle
+from tests.engine.doubles import Scripted, accept, message, refuse, throttle
 
 
 @pytest.fixture
@@ -179,111 +177,6 @@ def guarded_file(request: pytest.FixtureRequest, sqlite_store: Store, settings: 
 # --- tripwire ---------------------------------------------------------------------------------------------
 
 
-def message(ref: str, phone: str = "+8613800000001") -> Outbound:
-    return Outbound(ref, Channel.SMS, "u1", Address(AddressKind.PHONE, phone), Content("hello"), "", 0)
-
-
-class Hand:
-    """A clock moved by hand, and what tripped."""
-
-    def __init__(self) -> None:
-        self.now, self.tripped = 10 * DAY, list[str]()
-
-
-@pytest.fixture
-def hand() -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-def wire(hand: Hand, tmp_path: Path) -> Iterator[Tripwire]:
-    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
-    yield wire
-    wire.close()
-
-
-def went(ref: str) -> SendResult:
-    return SendResult(ref, Outcome.ACCEPTED)
-
-
-def test_a_seventh_call_of_one_message_trips(wire: Tripwire, hand: Hand) -> None:
-    for _ in range(6):
-        assert wire.before([message("a")]) == ""
-        hand.now += HOUR
-    assert "called 6 times" in wire.before([message("a")])
-    assert len(hand.tripped) == 1
-
-
-def test_a_fourth_message_to_one_address_within_an_hour_trips(wire: Tripwire, hand: Hand) -> None:
-    for ref in "abc":
-        assert wire.before([message(ref)]) == ""
-        wire.after([message(ref)], [went(ref)])
-    assert wire.before([message("d", phone="+8613800000002")]) == ""
-    assert "number 4" in wire.before([message("e")])
-    assert "+86" not in hand.tripped[0]
-    hand.now += HOUR + 1
-    assert wire.before([message("e")]) == ""
-
-
-def test_a_crowd_of_messages_to_one_address_trips_within_one_chunk_too(wire: Tripwire, hand: Hand) -> None:
-    assert "number 9" in wire.before([message(ref) for ref in "abcdefghi"])
-    assert "twice" in wire.before([message("x"), message("x")])
-    assert wire.before([message(ref) for ref in "abc"]) == "", "calls that were not made do not count"
-
-
-def test_what_died_in_the_middle_of_a_call_was_counted(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
-    for ref in "abc":
-        wire.before([message(ref)])
-    another = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
-    assert "number 4" in another.before([message("d")])
-    another.close()
-
-
-def test_counts_of_an_older_version_are_begun_anew(hand: Hand, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "tripwire.db") as old:
-        old.execute("create table calls (ref text primary key, count integer not null, at integer not null)")
-        old.execute("create table gone (address text, ref text, at integer, primary key (address, ref))")
-    wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
-    assert wire.before([message("a")]) == ""
-    wire.close()
-
-
-def test_a_failure_while_it_is_opened_locks_nobody_out(
-    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tripwire, "_TABLES", ("create table nonsense",))
-    with pytest.raises(Misconfigured, match="cannot be opened"):
-        Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
-    with sqlite3.connect(tmp_path / "tripwire.db", timeout=0) as other:
-        other.execute("begin immediate")
-
-
-def test_what_is_too_old_to_count_is_forgotten(wire: Tripwire, hand: Hand, tmp_path: Path) -> None:
-    wire.before([message("a")])
-    hand.now += 31 * DAY
-    another = Tripwire(tmp_path / "tripwire.db", key=b"key", now=lambda: hand.now, trip=hand.tripped.append)
-    another.close()
-    with sqlite3.connect(tmp_path / "tripwire.db") as kept:
-        assert kept.execute("select count(*) from calls").fetchone() == (0,)
-
-
-def test_what_never_left_does_not_count_to_the_address(wire: Tripwire) -> None:
-    for ref in "abcde":
-        assert wire.before([message(ref)]) == ""
-        wire.after([message(ref)], [SendResult(ref, Outcome.NOT_SENT, Cause.CONNECT)])
-
-
-def test_what_never_left_is_no_call(wire: Tripwire, hand: Hand) -> None:
-    for _ in range(20):
-        assert wire.before([message("a")]) == ""
-        wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.CONNECT)])
-    for _ in range(6):  # counted from here on, as if nothing had been
-        assert wire.before([message("a")]) == ""
-        wire.after([message("a")], [SendResult("a", Outcome.NOT_SENT, Cause.THROTTLED)])
-        hand.now += HOUR
-    assert "called 6 times" in wire.before([message("a")])
-
-
 def test_a_vendor_too_slow_for_its_rate_loses_nobody(guarded: Scene, tmp_path: Path) -> None:
     """Their turn never came, ten times over: that is no attempt, no call, and no reason to rest for good."""
     wire = Tripwire(tmp_path / "tripwire.db", key=b"key", now=guarded.clock.now, trip=lambda why: None)
@@ -315,13 +208,6 @@ def test_a_long_outage_switches_nothing_off_and_the_message_leaves_afterwards(gu
     wire.close()
     assert tripped == []
     assert [(send.state, send.attempt) for send in guarded.sends()] == [("accepted", 1)]
-
-
-def test_the_tripwire_keeps_no_address(wire: Tripwire, tmp_path: Path) -> None:
-    wire.before([message("a")])
-    wire.after([message("a")], [went("a")])
-    kept = b"".join(path.read_bytes() for path in tmp_path.glob("tripwire.db*"))
-    assert b"13800000001" not in kept
 
 
 def test_when_it_trips_nothing_is_called_and_everything_is_off(guarded: Scene, tmp_path: Path) -> None:
